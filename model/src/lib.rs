@@ -1,19 +1,34 @@
 //! The Bottleneck codec.
 
 mod decode;
+mod entropy;
+mod kernels;
+mod latents;
+mod network;
+mod quality;
+mod scale;
+mod synthesis;
 mod pixels;
+mod plain;
 mod weights;
 
 #[cfg(feature = "nn")]
+mod analysis;
+#[cfg(feature = "nn")]
 mod encode;
+#[cfg(feature = "nn")]
+mod nn;
 #[cfg(feature = "ingest")]
 pub mod ingest;
 #[cfg(feature = "train")]
 pub mod evaluate;
+#[cfg(feature = "train")]
+pub mod train;
 
 pub use bottleneck_proto::{Limits, ModelId, Quality};
-pub use decode::{DecodeError, RowSink, decode, decode_rows};
+pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows};
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder};
+pub use network::Architecture;
 pub use pixels::Image;
 pub use weights::{LayerCost, Model, WeightsError};

@@ -1,3 +1,5 @@
+//! Pictures, and how their bytes become the networks' values.
+
 /// An 8-bit sRGB picture, row after row, three bytes a pixel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
@@ -7,4 +9,28 @@ pub struct Image {
     pub height: u32,
     /// `width * height * 3` bytes: R, G, B of each pixel, rows top to bottom.
     pub rgb: Vec<u8>,
+}
+
+/// 0..=255 → −1..=1.
+#[cfg(feature = "nn")]
+pub(crate) fn to_network(value: u8) -> f32 {
+    f32::from(value) / 127.5 - 1.0
+}
+
+/// −1..=1 → 0..=255, rounded and clamped.
+pub(crate) fn from_network(value: f32) -> u8 {
+    // A cast from float saturates, and maps NaN to 0.
+    (value * 127.5 + 128.0) as u8
+}
+
+#[cfg(all(test, feature = "nn"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_survive_the_round_trip() {
+        for v in 0..=255 {
+            assert_eq!(from_network(to_network(v)), v);
+        }
+    }
 }

@@ -1,7 +1,32 @@
-use bottleneck_proto::ModelId;
+//! Model files (FORMAT.md, section 4) and the decoder that is made from one.
 
-/// A decoder: networks and integer tables, ready to run.
-pub struct Model {}
+use crate::entropy::Table;
+use crate::network::{Architecture, Network};
+use crate::plain::Floats;
+use crate::scale::{IntegerLayer, LEVELS, ScaleNetwork, Z_MAX, layer_size};
+use bottleneck_proto::ModelId;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+/// Key of the file's metadata, and the value's form.
+pub(crate) const METADATA_KEY: &str = "bottleneck";
+/// Tensor of a whole model file that holds its decoder file, byte for byte.
+pub(crate) const DECODER_TENSOR: &str = "decoder";
+/// Sets of z tables along the rate scale.
+pub(crate) const Z_SETS: usize = 16;
+
+/// Decoder file of the embedded lite model.
+pub(crate) const LITE: &[u8] = include_bytes!("../weights/lite.decoder.safetensors");
+
+/// What a decoder file says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) architecture: Architecture,
+    pub(crate) experimental: bool,
+}
 
 /// Cost of one network, counted from its layer list.
 #[derive(Clone, Debug)]
@@ -14,41 +39,235 @@ pub struct LayerCost {
     pub parameters: usize,
 }
 
+impl LayerCost {
+    pub(crate) fn of(network: &Network) -> LayerCost {
+        LayerCost {
+            network: network.name.clone(),
+            kmac_per_pixel: network.kmac_per_pixel(),
+            parameters: network.parameters().map(|(_, shape)| shape.iter().product::<usize>()).sum(),
+        }
+    }
+}
+
 /// Why bytes are not a model.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// stub
-    #[error("stub")]
-    Stub,
+    /// Not a safetensors file, or a damaged one.
+    #[error("not a model file: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    /// The metadata is missing or cannot be read.
+    #[error("not a Bottleneck model file: its metadata {0}")]
+    Metadata(String),
+    /// A tensor is missing, or of another shape or type.
+    #[error("damaged model file: tensor {name} {what}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Sizes or tables that the decoder does not support.
+    #[error("unsupported model file: {0}")]
+    Unsupported(String),
+    /// An encoder was asked for, and the file has only a decoder (or they are of different models).
+    #[error("{0}")]
+    Encoder(String),
+}
+
+/// A decoder: networks and integer tables, ready to run.
+pub struct Model {
+    pub(crate) architecture: Architecture,
+    pub(crate) floats: Floats,
+    pub(crate) scale: ScaleNetwork,
+    pub(crate) tables: Tables,
+    experimental: bool,
+    id: ModelId,
+    bytes: Vec<u8>,
+}
+
+/// All tables of a model.
+pub(crate) struct Tables {
+    /// One for each scale level.
+    pub(crate) residual: Vec<Table>,
+    /// [`Z_SETS`] sets of one for each channel of z.
+    z: Vec<Table>,
+    z_channels: usize,
+}
+
+impl Tables {
+    /// The tables of z for a quality, one a channel.
+    pub(crate) fn z(&self, quality: bottleneck_proto::Quality) -> &[Table] {
+        let set = (u32::from(quality.0) * (Z_SETS as u32 - 1) + 32767) / 65535;
+        &self.z[set as usize * self.z_channels..][..self.z_channels]
+    }
 }
 
 impl Model {
-    /// Reads a model file (safetensors). Encoder tensors, where present, are ignored.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Model, WeightsError> {
-        Err(WeightsError::Stub)
+    /// Reads a decoder file, or the decoder part of a whole model file.
+    ///
+    /// # Errors
+    /// Names the tensor or size that is missing or wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model, WeightsError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        if let Ok(decoder) = file.tensor(DECODER_TENSOR) {
+            return Model::from_decoder(decoder.data());
+        }
+        Model::from_decoder(bytes)
     }
+
+    fn from_decoder(bytes: &[u8]) -> Result<Model, WeightsError> {
+        let file = SafeTensors::deserialize(bytes)?;
+        let Metadata { architecture, experimental } = metadata(bytes)?;
+        architecture.check().map_err(WeightsError::Unsupported)?;
+        let mut floats = Floats::default();
+        for network in architecture.decoder_networks() {
+            for (name, shape) in network.parameters() {
+                floats.insert(name.clone(), floats_of(&file, &name, &shape)?);
+            }
+        }
+        let gain_shape = [crate::network::QUALITY_KNOTS, architecture.y];
+        floats.insert("gain".into(), floats_of(&file, "gain", &gain_shape)?);
+        let scale = scale_network(&file, &architecture)?;
+        let tables = tables(&file, &architecture)?;
+        let hash = Sha256::digest(bytes);
+        let mut id = [0; 8];
+        id.copy_from_slice(&hash[..8]);
+        Ok(Model { architecture, floats, scale, tables, experimental, id: ModelId(id), bytes: bytes.to_vec() })
+    }
+
     /// The lite model embedded in this build.
     pub fn lite() -> &'static Model {
-        unimplemented!()
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| {
+            Model::from_bytes(LITE).expect("the embedded model is read by a test")
+        })
     }
+
+    /// The quantiser's gain of every channel of y.
+    #[cfg(feature = "nn")]
+    pub(crate) fn gain(&self, quality: bottleneck_proto::Quality) -> Vec<f32> {
+        let runner = crate::plain::Runner::new(&self.floats, crate::quality::position(quality));
+        runner.log_gain().iter().map(|g| g.exp()).collect()
+    }
+
     /// First 8 bytes of the SHA-256 of [`Model::decoder_bytes`].
     pub fn id(&self) -> ModelId {
-        unimplemented!()
+        self.id
     }
+
     /// Profile name from the file, such as `lite`.
     pub fn profile(&self) -> &str {
-        unimplemented!()
+        &self.architecture.profile
     }
+
     /// Whether streams of this model may stop opening with a later version.
     pub fn experimental(&self) -> bool {
-        unimplemented!()
+        self.experimental
     }
-    /// The decoder part in its canonical serialisation: what clients fetch and hash.
+
+    /// The decoder file: what clients fetch and hash.
     pub fn decoder_bytes(&self) -> &[u8] {
-        unimplemented!()
+        &self.bytes
     }
+
     /// Cost of every decoder network.
     pub fn costs(&self) -> Vec<LayerCost> {
-        unimplemented!()
+        let networks = self.architecture.decoder_networks();
+        networks.iter().chain([&self.architecture.scale()]).map(LayerCost::of).collect()
     }
+}
+
+fn metadata(bytes: &[u8]) -> Result<Metadata, WeightsError> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let text = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(METADATA_KEY))
+        .ok_or_else(|| WeightsError::Metadata(format!("has no key {METADATA_KEY:?}")))?;
+    serde_json::from_str(text).map_err(|e| WeightsError::Metadata(format!("cannot be read: {e}")))
+}
+
+fn wrong(name: &str, what: impl Into<String>) -> WeightsError {
+    WeightsError::Tensor { name: name.into(), what: what.into() }
+}
+
+fn tensor<'a>(
+    file: &SafeTensors<'a>,
+    name: &str,
+    dtype: Dtype,
+    shape: Option<&[usize]>,
+) -> Result<TensorView<'a>, WeightsError> {
+    let view = file.tensor(name).map_err(|_| wrong(name, "is missing"))?;
+    if view.dtype() != dtype {
+        return Err(wrong(name, format!("is of type {:?}, not {dtype:?}", view.dtype())));
+    }
+    match shape {
+        Some(shape) if view.shape() != shape => {
+            Err(wrong(name, format!("is of shape {:?}, not {shape:?}", view.shape())))
+        }
+        _ => Ok(view),
+    }
+}
+
+/// A half-precision tensor as f32.
+pub(crate) fn floats_of(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+    let view = tensor(file, name, Dtype::F16, Some(shape))?;
+    let values: Vec<f32> =
+        view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
+    if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(wrong(name, "holds values that are no numbers")) }
+}
+
+fn scale_network(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<ScaleNetwork, WeightsError> {
+    let network = architecture.scale();
+    let bits = tensor(file, "scale.bits", Dtype::U8, None)?.data();
+    let mut layers = Vec::new();
+    for (index, layer) in network.layers.iter().enumerate() {
+        let Some((inputs, outputs)) = layer_size(layer) else { continue };
+        let weight = tensor(file, &network.parameter(index, "weight"), Dtype::I16, Some(&[outputs, inputs]))?;
+        let bias = tensor(file, &network.parameter(index, "bias"), Dtype::I32, Some(&[outputs]))?;
+        let bits = *bits.get(layers.len()).ok_or_else(|| wrong("scale.bits", "is too short"))?;
+        layers.push(IntegerLayer {
+            weight: weight.data().chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect(),
+            bias: bias.data().chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            bits: bits.into(),
+        });
+    }
+    ScaleNetwork::new(&network, layers).map_err(WeightsError::Unsupported)
+}
+
+fn tables(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<Tables, WeightsError> {
+    let residual = table_list(file, "tables.residual", true)?;
+    let z = table_list(file, "tables.z", false)?;
+    let wanted = [("tables.residual", residual.len(), LEVELS), ("tables.z", z.len(), Z_SETS * architecture.z)];
+    for (name, found, wanted) in wanted {
+        if found != wanted {
+            return Err(wrong(name, format!("holds {found} tables, not {wanted}")));
+        }
+    }
+    if let Some(table) = z.iter().find(|t| !t.within(Z_MAX)) {
+        return Err(wrong("tables.z", format!("reaches beyond ±{Z_MAX}: {table:?}")));
+    }
+    Ok(Tables { residual, z, z_channels: architecture.z })
+}
+
+/// `NAME.counts` (U16) holds the tables' counts one after the other; `NAME.shape` (I16, n × 2) the first
+/// symbol and the number of counts of each.
+fn table_list(file: &SafeTensors<'_>, name: &str, escape: bool) -> Result<Vec<Table>, WeightsError> {
+    let counts_name = format!("{name}.counts");
+    let counts: Vec<u16> = tensor(file, &counts_name, Dtype::U16, None)?
+        .data()
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    let mut rest = &counts[..];
+    let mut tables = Vec::new();
+    for entry in tensor(file, &format!("{name}.shape"), Dtype::I16, None)?.data().chunks_exact(4) {
+        let first = i16::from_le_bytes([entry[0], entry[1]]);
+        let length = usize::from(u16::from_le_bytes([entry[2], entry[3]]));
+        let (counts, more) =
+            rest.split_at_checked(length).ok_or_else(|| wrong(&counts_name, "is shorter than the tables' shapes"))?;
+        rest = more;
+        tables.push(Table::new(first, counts, escape).map_err(WeightsError::Unsupported)?);
+    }
+    if rest.is_empty() { Ok(tables) } else { Err(wrong(&counts_name, "is longer than the tables' shapes")) }
 }

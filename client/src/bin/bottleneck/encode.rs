@@ -1,0 +1,140 @@
+//! `bottleneck encode`: a picture to a code.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use bottleneck_client::Image;
+use bottleneck_model::ingest::{self, Options, parse_background};
+use bottleneck_model::{Backend, Encoder, Quality};
+use clap::{Args, ValueEnum};
+
+use crate::files::{self, Output};
+use crate::target::{Search, largest_within};
+use crate::terminal::Progress;
+use crate::{Outcome, Usage, percent, summary};
+
+/// Encode a picture (JPEG, PNG, WebP) to a code
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The picture
+    input: PathBuf,
+    /// The code to write (.bnk)
+    output: PathBuf,
+    /// Quality, 0 (smallest code) to 100 (finest picture); fractions allowed
+    #[arg(short, long, default_value_t = 75.0, value_parser = percent)]
+    quality: f64,
+    /// Largest code that may come out, in bytes: the finest quality that fits is searched
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["quality", "target_bpp"])]
+    target_size: Option<u64>,
+    /// Like --target-size, in bits per pixel
+    #[arg(long, value_name = "B", conflicts_with = "quality", value_parser = positive)]
+    target_bpp: Option<f64>,
+    /// Model in this build to encode with
+    #[arg(long, default_value = "lite")]
+    profile: Profile,
+    /// File of another model, with its encoder
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    model: Option<PathBuf>,
+    /// Where the networks run; auto takes a GPU where there is one
+    #[arg(long, default_value = "auto")]
+    device: Device,
+    /// Colour behind transparent pixels: white, black or rrggbb [default: white]
+    #[arg(long, value_name = "COLOR", value_parser = colour)]
+    background: Option<[u8; 3]>,
+    /// Frame of an animation to take: 0, the first
+    #[arg(long, value_name = "N")]
+    frame: Option<u32>,
+    /// Refuse pictures of more pixels
+    #[arg(long, value_name = "N", default_value_t = Options::default().max_pixels)]
+    max_pixels: u64,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Profile {
+    Lite,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Device {
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+fn colour(text: &str) -> Result<[u8; 3], String> {
+    parse_background(text).ok_or_else(|| "allowed are white, black and six hexadecimal digits".into())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "allowed are numbers above 0".into())
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let to_stdout = files::is_dash(&arguments.output);
+    ensure!(!(arguments.json && to_stdout), Usage("--json needs an output file".into()));
+    let output = Output::open(&arguments.output, &arguments.input)?;
+    let context = || format!("cannot encode {}", arguments.input.display());
+    let image = load(&arguments).with_context(context)?;
+    let encoder = encoder(&arguments)?;
+    let code = encode(&encoder, &image, &arguments).with_context(context)?;
+    summary::write_code(output, &arguments.output, &code, arguments.json)
+}
+
+fn load(arguments: &Arguments) -> anyhow::Result<Image> {
+    let bytes = files::read(&arguments.input, files::IMAGE_BYTES)?;
+    let mut options =
+        Options { frame: arguments.frame, max_pixels: arguments.max_pixels, ..Options::default() };
+    if let Some(background) = arguments.background {
+        options.background = background;
+    }
+    Ok(ingest::load(&bytes, &options)?)
+}
+
+fn encoder(arguments: &Arguments) -> anyhow::Result<Encoder> {
+    ensure!(
+        arguments.device != Device::Cuda || cfg!(feature = "cuda"),
+        "this build cannot use a GPU: build bottleneck-client with its feature `cuda`"
+    );
+    let file = match &arguments.model {
+        Some(path) => Some((path, files::read(path, files::MODEL_BYTES)?)),
+        None => None,
+    };
+    let open = |backend| match &file {
+        Some((path, bytes)) => Encoder::from_bytes(bytes, backend)
+            .with_context(|| format!("{} is not a model that can encode", path.display())),
+        None => match arguments.profile {
+            Profile::Lite => Encoder::lite(backend).context("cannot open the lite model"),
+        },
+    };
+    match arguments.device {
+        Device::Cuda => open(Backend::Cuda),
+        Device::Auto if cfg!(feature = "cuda") => open(Backend::Cuda).or_else(|_| open(Backend::Cpu)),
+        Device::Auto | Device::Cpu => open(Backend::Cpu),
+    }
+}
+
+fn encode(encoder: &Encoder, image: &Image, arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
+    let mut progress = Progress::new();
+    let (width, height) = (image.width, image.height);
+    let pixels = f64::from(width) * f64::from(height);
+    let target = arguments.target_size.or(arguments.target_bpp.map(|bpp| (bpp * pixels / 8.0) as u64));
+    let Some(target) = target else {
+        progress.show(&format!("encoding {width}×{height}"));
+        let quality = Quality::from_percent(arguments.quality).context("the quality is out of range")?;
+        return Ok(encoder.encode(image, quality)?);
+    };
+    let search = largest_within(target, |quality| {
+        progress.show(&format!("encoding {width}×{height}, trying quality {:.2}", quality.percent()));
+        encoder.encode(image, quality)
+    })?;
+    match search {
+        Search::Found(code) => Ok(code),
+        Search::Unreachable { smallest } => {
+            bail!("the smallest code of this picture has {smallest} bytes, and {target} are asked for")
+        }
+    }
+}

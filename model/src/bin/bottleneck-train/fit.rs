@@ -1,0 +1,186 @@
+//! `bottleneck-train fit`: arguments, progress, and what is written at the end.
+
+use anyhow::Context;
+use bottleneck_model::train::{self, Progress, Settings};
+use clap::Args;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Args)]
+pub(crate) struct FitArgs {
+    /// Folder of photographs (JPEG, PNG, WebP); one in twenty is held out for validation, by name.
+    #[arg(long)]
+    data: PathBuf,
+    /// Folder of the run: checkpoint and log. A run that lies there already is resumed.
+    #[arg(long, default_value = "runs/lite")]
+    run: PathBuf,
+    /// Model file to write at the end (and after Ctrl-C).
+    #[arg(long)]
+    out: PathBuf,
+    /// What to train: lite or tiny.
+    #[arg(long, default_value = "lite")]
+    profile: String,
+    /// Start from the weights of a model file, or from `lite`, instead of from the transform start.
+    #[arg(long)]
+    init: Option<String>,
+    /// Steps in all.
+    #[arg(long, default_value_t = 40_000)]
+    steps: u64,
+    /// Pictures a step.
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Side of the random crops in pixels, a multiple of 64.
+    #[arg(long, default_value_t = 192)]
+    crop: usize,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    learning_rate: f64,
+    /// Learning rate at the end.
+    #[arg(long, default_value_t = 1e-6)]
+    final_rate: f64,
+    /// Steps of linear warm-up.
+    #[arg(long, default_value_t = 300)]
+    warm_up: u64,
+    /// Share of the run at the highest rate before the cosine decay begins.
+    #[arg(long, default_value_t = 0.5)]
+    hold: f64,
+    /// Decoupled weight decay.
+    #[arg(long, default_value_t = 1e-4)]
+    weight_decay: f64,
+    /// Largest gradient norm.
+    #[arg(long, default_value_t = 1.0)]
+    clip: f64,
+    /// Decay of the moving average of the weights.
+    #[arg(long, default_value_t = 0.999)]
+    average: f64,
+    /// Seed of weights, crops and noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads, each with its share of the batch.
+    #[arg(long)]
+    workers: Option<usize>,
+    /// Steps between two validations.
+    #[arg(long, default_value_t = 2_000)]
+    validate_every: u64,
+    /// Where to train: cpu or cuda.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
+
+/// Candle's own thread pool spins between the workers' operations, which costs two thirds of the speed:
+/// each worker computes alone.
+const ONE_THREAD: &str = "CANDLE_NUM_THREADS";
+
+/// Starts this program again, in its place, with candle's pool switched off.
+#[cfg(unix)]
+fn again_with_one_thread() -> anyhow::Result<()> {
+    use std::os::unix::process::CommandExt;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(ONE_THREAD, "1").exec();
+    Err(error).context("cannot restart with one thread a worker")
+}
+
+pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    if args.device == "cpu" && std::env::var_os(ONE_THREAD).is_none() {
+        return again_with_one_thread();
+    }
+    let settings = settings(&args)?;
+    std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
+    let log_path = args.run.join("log.jsonl");
+    let mut log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .with_context(|| format!("cannot write {}", log_path.display()))?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        eprintln!("stopping after this step; run the same command again to go on");
+        flag.store(true, Ordering::Relaxed);
+    })?;
+
+    let steps = settings.steps;
+    let (architecture, averaged) = train::fit(&settings, &stop, &mut |progress| {
+        print(&progress, steps);
+        if let Progress::Validated { step, pixels, seconds, points } = &progress {
+            let points: Vec<_> = points
+                .iter()
+                .map(|p| serde_json::json!({"position": p.position, "bpp": p.bpp, "psnr": p.psnr, "log_cost": p.log_cost}))
+                .collect();
+            let line = serde_json::json!({"step": step, "pixels": pixels, "seconds": seconds, "points": points});
+            if let Err(e) = writeln!(log, "{line}") {
+                eprintln!("warning: cannot write the log: {e}");
+            }
+        }
+    })?;
+    let exported = train::export(&architecture, &averaged, true)?;
+    std::fs::write(&args.out, exported.whole).with_context(|| format!("cannot write {}", args.out.display()))?;
+    println!("wrote {}", args.out.display());
+    Ok(())
+}
+
+fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
+    let device = match args.device.as_str() {
+        "cpu" => candle_core::Device::Cpu,
+        "cuda" => candle_core::Device::new_cuda(0).context("cannot use a GPU (built with --features cuda?)")?,
+        other => anyhow::bail!("--device is {other}; allowed: cpu, cuda"),
+    };
+    let architecture = bottleneck_model::Architecture::named(&args.profile)
+        .with_context(|| format!("--profile is {}; allowed: lite, tiny", args.profile))?;
+    let init = args.init.as_deref().map(|from| train::initial_weights(from, &device)).transpose()?;
+    let workers = args.workers.unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        if device.is_cpu() { cores.min(args.batch) } else { 1 }
+    });
+    Ok(Settings {
+        data: args.data.clone(),
+        out: args.run.clone(),
+        architecture,
+        init,
+        steps: args.steps,
+        batch: args.batch,
+        crop: args.crop,
+        learning_rate: args.learning_rate,
+        final_rate: args.final_rate,
+        warm_up: args.warm_up,
+        hold: args.hold,
+        weight_decay: args.weight_decay,
+        clip: args.clip,
+        average: args.average,
+        seed: args.seed,
+        workers,
+        validate_every: args.validate_every,
+        device,
+    })
+}
+
+fn print(progress: &Progress, steps: u64) {
+    match progress {
+        Progress::Data { training, validation, skipped, from } => {
+            for why in skipped {
+                eprintln!("skipped {why}");
+            }
+            println!("{training} pictures to train on, {validation} held out; starting at step {from} of {steps}");
+        }
+        Progress::Steps { step, rate, mpixels, bpp, psnr, loss, norm, learning } => {
+            let left = (steps - step) as f64 / rate.max(1e-9);
+            println!(
+                "step {step}/{steps}  {rate:.2} steps/s  {mpixels:.2} Mpixel/s  bpp {bpp:.3}  PSNR {psnr:.2} dB  \
+                 loss {loss:.4}  |g| {norm:.2}  lr {learning:.1e}  {:.0} min left",
+                left / 60.0
+            );
+        }
+        Progress::Validated { step, pixels, seconds, points } => {
+            let mean = points.iter().map(|p| p.log_cost).sum::<f64>() / points.len() as f64;
+            print!("validation at step {step} ({:.2} Gpixel, {:.0} min): cost {mean:.4} ", *pixels as f64 / 1e9, seconds / 60.0);
+            for p in points {
+                print!(" {:.3} bpp {:.2} dB,", p.bpp, p.psnr);
+            }
+            println!();
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Rate–distortion curves as an SVG picture.
+
+use std::fmt::Write;
+
+/// A curve to draw.
+pub(super) struct Series {
+    pub(super) name: String,
+    /// Bits per pixel and PSNR in dB, by rate.
+    pub(super) points: Vec<(f64, f64)>,
+    /// Known from elsewhere, not measured in this run: dashed, with hollow markers.
+    pub(super) published: bool,
+}
+
+/// M. Okabe and K. Ito, "Color universal design" (2008), without yellow, which white swallows.
+const COLORS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 600.0;
+/// Plot area: left, top, right, bottom.
+const AREA: [f64; 4] = [70.0, 50.0, 690.0, 540.0];
+/// Rates above this, in bits per pixel, are left out where a curve has lower ones: nobody compares there.
+const LARGEST_RATE: f64 = 2.0;
+
+/// Draws PSNR over bits per pixel.
+pub(super) fn draw(title: &str, series: &[Series]) -> String {
+    let axes = Axes::around(series);
+    let mut svg = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="14">
+<title>{title}</title>
+<rect width="{WIDTH}" height="{HEIGHT}" fill="#FFFFFF"/>
+<text x="{AREA_LEFT}" y="30" font-size="17">{title}</text>
+"##,
+        title = escape(title),
+        AREA_LEFT = AREA[0],
+    );
+    axes.draw(&mut svg);
+    let [left, top, right, bottom] = AREA;
+    let (width, height) = (right - left, bottom - top);
+    add(
+        &mut svg,
+        format_args!(
+            r#"<clipPath id="area"><rect x="{left}" y="{top}" width="{width}" height="{height}"/></clipPath>"#
+        ),
+    );
+    for (index, one) in series.iter().enumerate() {
+        let color = COLORS[index % COLORS.len()];
+        // Curves of one kind take the shapes in turn; the kinds differ by dash and fill.
+        let shape = series[..index].iter().filter(|other| other.published == one.published).count();
+        let (dash, fill) =
+            if one.published { (r#" stroke-dasharray="6 4""#, "#FFFFFF") } else { ("", color) };
+        let places: Vec<(f64, f64)> = one.points.iter().map(|&point| axes.place(point)).collect();
+        let line: String = places.iter().map(|(x, y)| format!("{x:.1},{y:.1} ")).collect();
+        add(&mut svg, format_args!(r#"<g stroke="{color}" stroke-width="2" fill="{fill}">"#));
+        add(
+            &mut svg,
+            format_args!(
+                r#"<g clip-path="url(#area)"><polyline points="{}" fill="none"{dash}/>"#,
+                line.trim_end()
+            ),
+        );
+        for (x, y) in places {
+            add(&mut svg, format_args!("{}", marker(shape, x, y)));
+        }
+        let (x, y) = (right + 20.0, top + 12.0 + 26.0 * index as f64);
+        add(
+            &mut svg,
+            format_args!(
+                r#"</g><line x1="{x}" y1="{y}" x2="{}" y2="{y}"{dash}/>{}</g>"#,
+                x + 36.0,
+                marker(shape, x + 18.0, y)
+            ),
+        );
+        add(&mut svg, format_args!(r#"<text x="{}" y="{}">{}</text>"#, x + 44.0, y + 5.0, escape(&one.name)));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// Ranges of both axes.
+struct Axes {
+    rate: f64,
+    psnr: (f64, f64),
+}
+
+impl Axes {
+    fn around(series: &[Series]) -> Axes {
+        let all = || series.iter().flat_map(|one| &one.points).copied();
+        let limit = if all().any(|(bpp, _)| bpp <= LARGEST_RATE) { LARGEST_RATE } else { f64::INFINITY };
+        let shown = || all().filter(|&(bpp, _)| bpp <= limit);
+        let rate = shown().fold(0.0, |most: f64, (bpp, _)| most.max(bpp));
+        let low = shown().fold(f64::INFINITY, |least, (_, psnr)| psnr.min(least));
+        let high = shown().fold(f64::NEG_INFINITY, |most, (_, psnr)| psnr.max(most));
+        if rate == 0.0 {
+            return Axes { rate: 1.0, psnr: (25.0, 45.0) };
+        }
+        let low = low.floor();
+        Axes { rate: rate * 1.02, psnr: (low, high.ceil().max(low + 1.0)) }
+    }
+
+    fn place(&self, (bpp, psnr): (f64, f64)) -> (f64, f64) {
+        let [left, top, right, bottom] = AREA;
+        let x = left + (right - left) * bpp / self.rate;
+        let y = bottom - (bottom - top) * (psnr - self.psnr.0) / (self.psnr.1 - self.psnr.0);
+        (x, y)
+    }
+
+    fn draw(&self, svg: &mut String) {
+        let [left, top, right, bottom] = AREA;
+        let rates = ticks(0.0, self.rate);
+        let digits = if rates.get(1).is_some_and(|step| *step < 0.1) { 2 } else { 1 };
+        for bpp in rates {
+            let (x, _) = self.place((bpp, self.psnr.0));
+            add(
+                svg,
+                format_args!(
+                    r##"<line x1="{x:.1}" y1="{top}" x2="{x:.1}" y2="{bottom}" stroke="#DDDDDD"/>"##
+                ),
+            );
+            let y = bottom + 20.0;
+            add(svg, format_args!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{bpp:.digits$}</text>"#));
+        }
+        for psnr in ticks(self.psnr.0, self.psnr.1) {
+            let (_, y) = self.place((0.0, psnr));
+            add(
+                svg,
+                format_args!(
+                    r##"<line x1="{left}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="#DDDDDD"/>"##
+                ),
+            );
+            let digits = usize::from(psnr.fract() != 0.0);
+            add(
+                svg,
+                format_args!(
+                    r#"<text x="{}" y="{:.1}" text-anchor="end">{psnr:.digits$}</text>"#,
+                    left - 8.0,
+                    y + 5.0
+                ),
+            );
+        }
+        let (width, height) = (right - left, bottom - top);
+        add(
+            svg,
+            format_args!(
+                r##"<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#000000"/>"##
+            ),
+        );
+        let (x, y) = ((left + right) / 2.0, (top + bottom) / 2.0);
+        add(
+            svg,
+            format_args!(
+                r#"<text x="{x}" y="{}" text-anchor="middle">Rate (bits per pixel)</text>"#,
+                bottom + 45.0
+            ),
+        );
+        add(
+            svg,
+            format_args!(
+                r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">PSNR-RGB (dB)</text>"#
+            ),
+        );
+    }
+}
+
+/// Five to twelve round numbers from `low` to `high`.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let power = 10f64.powf(((high - low) / 12.0).log10().ceil());
+    let step =
+        [0.1, 0.2, 0.5, 1.0].map(|part| part * power).into_iter().find(|step| (high - low) / step <= 12.0);
+    let step = step.unwrap_or(power);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    (first..=last).map(|k| k as f64 * step).collect()
+}
+
+/// One of five shapes, centred.
+fn marker(shape: usize, x: f64, y: f64) -> String {
+    match shape % 5 {
+        0 => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="4.5"/>"#),
+        1 => format!(r#"<path d="M{x:.1} {y:.1}m-4 -4h8v8h-8z"/>"#),
+        2 => format!(r#"<path d="M{x:.1} {y:.1}m0 -5l5 9h-10z"/>"#),
+        3 => format!(r#"<path d="M{x:.1} {y:.1}m0 -6l6 6l-6 6l-6 -6z"/>"#),
+        _ => format!(r#"<path d="M{x:.1} {y:.1}m0 5l5 -9h-10z"/>"#),
+    }
+}
+
+fn add(svg: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(svg, "{line}").expect("writing to a string cannot fail");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(name: &str, points: &[(f64, f64)], published: bool) -> Series {
+        Series { name: name.into(), points: points.to_vec(), published }
+    }
+
+    /// Every tag closed in order, every attribute quoted, no bare `&` or `<` in text. Returns tag names.
+    fn check_well_formed(xml: &str) -> Vec<&str> {
+        let (mut open, mut seen, mut rest) = (Vec::new(), Vec::new(), xml.trim());
+        while let Some(start) = rest.find('<') {
+            let text = &rest[..start];
+            for entity in text.split('&').skip(1) {
+                assert!(["amp;", "lt;", "gt;", "quot;"].iter().any(|e| entity.starts_with(e)), "{text}");
+            }
+            let end = rest.find('>').expect("a tag must end");
+            let tag = &rest[start + 1..end];
+            assert!(!tag.contains('<') && tag.matches('"').count().is_multiple_of(2), "{tag}");
+            rest = &rest[end + 1..];
+            if let Some(name) = tag.strip_prefix('/') {
+                assert_eq!(open.pop(), Some(name));
+            } else {
+                let name = tag.split([' ', '/']).next().unwrap();
+                seen.push(name);
+                if !tag.ends_with('/') {
+                    open.push(name);
+                }
+            }
+            assert!(!open.is_empty() || rest.is_empty(), "one root element");
+        }
+        assert!(open.is_empty() && rest.is_empty());
+        seen
+    }
+
+    #[test]
+    fn the_picture_is_well_formed_and_has_every_point_and_name() {
+        let curves = [
+            series("ours & <theirs>", &[(0.1, 28.0), (0.5, 33.0), (2.5, 41.0)], false),
+            series("jpeg", &[(0.3, 27.0), (1.2, 35.5)], false),
+            series("VTM", &[(0.05, 26.0), (0.9, 37.4)], true),
+        ];
+        let svg = draw("PSNR \"over\" rate", &curves);
+        let tags = check_well_formed(&svg);
+        assert_eq!(tags.iter().filter(|tag| **tag == "polyline").count(), 3);
+        // Markers: first curve of each kind has circles (3 + 2 points), and each name has one in the legend.
+        assert_eq!(tags.iter().filter(|tag| **tag == "circle").count(), 5 + 2);
+        assert_eq!(tags.iter().filter(|tag| **tag == "path").count(), 2 + 1);
+        assert!(
+            svg.contains("ours &amp; &lt;theirs&gt;")
+                && svg.contains("bits per pixel")
+                && svg.contains("(dB)")
+        );
+        assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn nothing_to_draw_is_still_a_picture() {
+        check_well_formed(&draw("empty", &[]));
+        let svg = draw("one point, far right", &[series("x", &[(5.0, 40.0)], false)]);
+        check_well_formed(&svg);
+        assert!(!svg.contains("NaN") && !svg.contains("inf"));
+    }
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        assert_eq!(ticks(26.0, 41.0), [26.0, 28.0, 30.0, 32.0, 34.0, 36.0, 38.0, 40.0]);
+        let rates = ticks(0.0, 2.04);
+        assert_eq!(rates.len(), 11);
+        assert!((rates[10] - 2.0).abs() < 1e-9);
+    }
+}

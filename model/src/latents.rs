@@ -1,0 +1,88 @@
+//! The latents of one strip: z, scales, means and residuals, in coding order. FORMAT.md, sections 5 and 6.
+//!
+//! Encoder and decoder walk the same code; they differ only in where a residual comes from. A strip is
+//! self-contained: its border counts as the picture's.
+
+use crate::network::{STEPS, group_at};
+use crate::plain::{Map, Runner};
+use crate::weights::Model;
+use bottleneck_proto::Quality;
+
+/// Sizes of one strip's grids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grid {
+    /// Rows and columns of y that are coded.
+    pub(crate) h: usize,
+    pub(crate) w: usize,
+    /// Rows and columns of z.
+    pub(crate) z_h: usize,
+    pub(crate) z_w: usize,
+}
+
+impl Grid {
+    /// For `rows` picture rows of `width` pixels.
+    pub(crate) fn new(width: usize, rows: usize) -> Grid {
+        let (h, w) = (rows.div_ceil(16), width.div_ceil(16));
+        Grid { h, w, z_h: h.div_ceil(4), z_w: w.div_ceil(4) }
+    }
+}
+
+/// Rebuilds ŷ (H/16, W/16, y), corrected and unscaled, from `z` and the residuals that `residual` gives.
+///
+/// `residual(level, row, column, channel, mean)` is called once for every coded value, in coding order.
+pub(crate) fn walk<E>(
+    model: &Model,
+    quality: Quality,
+    grid: Grid,
+    z: &[i16],
+    mut residual: impl FnMut(u8, usize, usize, usize, f32) -> Result<i16, E>,
+) -> Result<Map, E> {
+    let architecture = &model.architecture;
+    let (channels, group) = (architecture.y, architecture.y / STEPS);
+    let runner = Runner::new(&model.floats, crate::quality::position(quality));
+    // Networks see whole cells of z; what lies beyond the coded grid has residual 0.
+    let (rows, columns) = (4 * grid.z_h, 4 * grid.z_w);
+    let levels = model.scale.levels(z, grid.z_h, grid.z_w, quality);
+    let mut z_map = Map::zeros(grid.z_h, grid.z_w, architecture.z);
+    z_map.data.iter_mut().zip(z).for_each(|(f, &i)| *f = f32::from(i));
+    let features = runner.run(&architecture.hyper_synthesis(), z_map);
+
+    let mut y_hat = Map::zeros(rows, columns, channels);
+    for step in 0..STEPS {
+        let input = if step == 0 { features.clone() } else { concatenate(&y_hat, &features) };
+        let mean = runner.run(&architecture.mean(step), input);
+        for row in 0..rows {
+            for column in 0..columns {
+                let first = group_at(step, row, column) * group;
+                let at = (row * columns + column) * channels + first;
+                let coded = row < grid.h && column < grid.w;
+                for k in 0..group {
+                    let mu = mean.data[at + k];
+                    let r = if coded { residual(levels[at + k], row, column, first + k, mu)? } else { 0 };
+                    y_hat.data[at + k] = f32::from(r) + mu;
+                }
+            }
+        }
+    }
+
+    let correction = runner.run(&architecture.correction(), concatenate(&y_hat, &features));
+    let inverse: Vec<f32> = runner.log_gain().iter().map(|g| (-g).exp()).collect();
+    let mut out = Map::zeros(grid.h, grid.w, channels);
+    for (row, out) in out.data.chunks_exact_mut(grid.w * channels).enumerate() {
+        let from = row * columns * channels;
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = (y_hat.data[from + i] + correction.data[from + i]) * inverse[i % channels];
+        }
+    }
+    Ok(out)
+}
+
+fn concatenate(a: &Map, b: &Map) -> Map {
+    let mut out = Map::zeros(a.dims.h, a.dims.w, a.dims.c + b.dims.c);
+    let pairs = a.data.chunks_exact(a.dims.c).zip(b.data.chunks_exact(b.dims.c));
+    for (out, (a, b)) in out.data.chunks_exact_mut(a.dims.c + b.dims.c).zip(pairs) {
+        out[..a.len()].copy_from_slice(a);
+        out[a.len()..].copy_from_slice(b);
+    }
+    out
+}

@@ -1,0 +1,48 @@
+//! The networks in candle: the encoder's transforms, and the trainer's graph.
+
+pub(crate) mod ops;
+#[cfg(all(test, feature = "train"))]
+mod tests;
+
+use crate::network::{Layer, Network, QUALITY_KNOTS};
+use candle_core::{Result, Tensor, bail};
+use std::collections::HashMap;
+
+/// Named parameters.
+pub(crate) type Parameters = HashMap<String, Tensor>;
+
+/// Looks up a parameter; the error names it.
+pub(crate) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a Tensor> {
+    match parameters.get(name) {
+        Some(tensor) => Ok(tensor),
+        None => bail!("parameter {name} is missing"),
+    }
+}
+
+/// Weights of the quality knots for each picture of a batch: (N, QUALITY_KNOTS), linear interpolation.
+/// `position` is 0..=1 along the rate scale.
+pub(crate) fn knot_weights(positions: &[f32], device: &candle_core::Device) -> Result<Tensor> {
+    let rows: Vec<f32> = positions.iter().flat_map(|&p| crate::quality::knot_weights(p)).collect();
+    Tensor::from_vec(rows, (positions.len(), QUALITY_KNOTS), device)
+}
+
+/// Runs a network on x (N, H, W, C); `knots` as from [`knot_weights`].
+pub(crate) fn run(network: &Network, parameters: &Parameters, x: &Tensor, knots: &Tensor) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (index, layer) in network.layers.iter().enumerate() {
+        let p = |name: &str| parameter(parameters, &network.parameter(index, name));
+        x = match layer {
+            Layer::Linear { .. } => ops::linear(&x, p("weight")?, p("bias")?)?,
+            Layer::Conv3 { .. } => ops::linear(&ops::unfold3(&x)?, p("weight")?, p("bias")?)?,
+            Layer::Block { .. } => {
+                let branch = ops::depthwise3(&x, p("depthwise.weight")?, p("depthwise.bias")?)?;
+                let branch = ops::gate(&ops::linear(&branch, p("expand.weight")?, p("expand.bias")?)?)?;
+                let branch = ops::linear(&branch, p("project.weight")?, p("project.bias")?)?;
+                ops::scaled_add(&x, &branch, &knots.matmul(p("quality")?)?)?
+            }
+            Layer::Unshuffle(k) => ops::unshuffle(&x, *k)?,
+            Layer::Shuffle(k) => ops::shuffle(&x, *k)?,
+        };
+    }
+    Ok(x)
+}

@@ -1,0 +1,342 @@
+//! Candle operations on NHWC maps: our kernels on the CPU, candle's own primitives elsewhere.
+//!
+//! Candle's grouped convolution and its convolution gradients are one to two orders of magnitude
+//! slower than these on a CPU. The fallback (`composed`) is also the oracle of the gradient checks.
+
+use crate::kernels::{self, Dims};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+
+/// 1×1 convolution: x (…, K) · weight (K, N) + bias (N) → (…, N).
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op3(weight, bias, Linear);
+    }
+    composed::linear(x, weight, bias)
+}
+
+/// Depthwise 3×3: x (N, H, W, C), weight (9, C), bias (C), border replicated.
+pub(crate) fn depthwise3(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op3(weight, bias, Depthwise3);
+    }
+    composed::depthwise3(x, weight, bias)
+}
+
+/// Gated linear unit with an algebraic sigmoid: (…, 2C) → (…, C).
+pub(crate) fn gate(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(Gate);
+    }
+    composed::gate(x)
+}
+
+/// `x + scale ∘ branch` for x, branch (N, H, W, C) and scale (N, C).
+pub(crate) fn scaled_add(x: &Tensor, branch: &Tensor, scale: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op3(&branch.contiguous()?, &scale.contiguous()?, ScaledAdd);
+    }
+    composed::scaled_add(x, branch, scale)
+}
+
+/// 3×3 neighbourhoods: (N, H, W, C) → (N, H, W, 9·C), border replicated.
+pub(crate) fn unfold3(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(Unfold3);
+    }
+    composed::unfold3(x)
+}
+
+/// Space to depth by `k`: (N, H, W, C) → (N, H/k, W/k, k·k·C), channel order (dy, dx, c).
+pub(crate) fn unshuffle(x: &Tensor, k: usize) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    x.contiguous()?.reshape((n, h / k, k, w / k, k, c))?.permute((0, 1, 3, 2, 4, 5))?.contiguous()?.reshape((
+        n,
+        h / k,
+        w / k,
+        k * k * c,
+    ))
+}
+
+/// Depth to space by `k`: the inverse of [`unshuffle`].
+pub(crate) fn shuffle(x: &Tensor, k: usize) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    let c = c / (k * k);
+    x.contiguous()?.reshape((n, h, w, k, k, c))?.permute((0, 1, 3, 2, 4, 5))?.contiguous()?.reshape((
+        n,
+        h * k,
+        w * k,
+        c,
+    ))
+}
+
+/// The same operations from candle's primitives.
+pub(crate) mod composed {
+    use super::*;
+
+    pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let (k, n) = weight.dims2()?;
+        let mut shape = x.dims().to_vec();
+        let rows = x.elem_count() / k;
+        *shape.last_mut().expect("x has a channel axis") = n;
+        x.contiguous()?.reshape((rows, k))?.matmul(weight)?.broadcast_add(bias)?.reshape(shape)
+    }
+
+    fn taps(x: &Tensor) -> Result<Vec<Tensor>> {
+        let (_, h, w, _) = x.dims4()?;
+        let padded = x.pad_with_same(1, 1, 1)?.pad_with_same(2, 1, 1)?;
+        (0..9).map(|k| padded.narrow(1, k / 3, h)?.narrow(2, k % 3, w)).collect()
+    }
+
+    pub(crate) fn depthwise3(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for (k, tap) in taps(x)?.into_iter().enumerate() {
+            let term = tap.broadcast_mul(&weight.get(k)?)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + term)?,
+                None => term,
+            });
+        }
+        sum.expect("nine taps").broadcast_add(bias)
+    }
+
+    pub(crate) fn gate(x: &Tensor) -> Result<Tensor> {
+        let halves = x.chunk(2, D::Minus1)?;
+        let sigmoid = ((&halves[1] / (halves[1].abs()? + 1.0)?)? * 0.5)? + 0.5;
+        &halves[0] * sigmoid?
+    }
+
+    pub(crate) fn scaled_add(x: &Tensor, branch: &Tensor, scale: &Tensor) -> Result<Tensor> {
+        let (n, c) = scale.dims2()?;
+        x + branch.broadcast_mul(&scale.reshape((n, 1, 1, c))?)?
+    }
+
+    pub(crate) fn unfold3(x: &Tensor) -> Result<Tensor> {
+        Tensor::cat(&taps(x)?, D::Minus1)
+    }
+}
+
+/// The values of a contiguous f32 CPU tensor.
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("a contiguous tensor is needed"),
+    }
+}
+
+/// Runs `f` on the values of contiguous f32 CPU tensors.
+pub(crate) fn with_values<const N: usize, R>(
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let contiguous: Vec<Tensor> = tensors.iter().map(|t| t.contiguous()).collect::<Result<_>>()?;
+    let guards: Vec<_> = contiguous.iter().map(|t| t.storage_and_layout()).collect();
+    let mut slices: [&[f32]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let candle_core::Storage::Cpu(cpu) = &**storage else { bail!("a CPU tensor is needed") };
+        *slice = values(cpu, layout)?;
+    }
+    f(slices)
+}
+
+fn dims4(layout: &Layout) -> Result<(usize, Dims)> {
+    let (n, h, w, c) = layout.shape().dims4()?;
+    Ok((n, Dims { h, w, c }))
+}
+
+type Grads3 = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+struct Linear;
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (k, n) = wl.shape().dims2()?;
+        let mut shape = xl.dims().to_vec();
+        if shape.last() != Some(&k) {
+            bail!("linear: x is {shape:?}, weight ({k}, {n})");
+        }
+        *shape.last_mut().expect("checked above") = n;
+        let x = values(x, xl)?;
+        let mut out = vec![0.0; x.len() / k * n];
+        kernels::linear(x, values(w, wl)?, values(b, bl)?, &mut out);
+        Ok((CpuStorage::F32(out), shape.into()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
+        let n = b.elem_count();
+        let (dx, dw, db) =
+            with_values([x, w, grad], |[xs, ws, gs]| Ok(kernels::linear_backward(xs, ws, gs, n)))?;
+        let device = x.device();
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), device)?),
+            Some(Tensor::from_vec(dw, w.shape(), device)?),
+            Some(Tensor::from_vec(db, n, device)?),
+        ))
+    }
+}
+
+struct Depthwise3;
+
+impl CustomOp3 for Depthwise3 {
+    fn name(&self) -> &'static str {
+        "depthwise3"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, dims) = dims4(xl)?;
+        let (x, w, b) = (values(x, xl)?, values(w, wl)?, values(b, bl)?);
+        let mut out = vec![0.0; x.len()];
+        for (x, out) in x.chunks_exact(dims.len()).zip(out.chunks_exact_mut(dims.len())) {
+            kernels::depthwise3(x, dims, w, b, out);
+        }
+        Ok((CpuStorage::F32(out), xl.shape().clone()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
+        let (_, h, width, c) = x.dims4()?;
+        let dims = Dims { h, w: width, c };
+        let (mut dx, mut dw, mut db) = (vec![0.0; x.elem_count()], vec![0.0; 9 * c], vec![0.0; c]);
+        with_values([x, w, grad], |[xs, ws, gs]| {
+            let maps = xs.chunks_exact(dims.len()).zip(gs.chunks_exact(dims.len()));
+            for (dx, (x, g)) in dx.chunks_exact_mut(dims.len()).zip(maps) {
+                kernels::depthwise3_backward(x, dims, ws, g, dx, &mut dw, &mut db);
+            }
+            Ok(())
+        })?;
+        let device = x.device();
+        Ok((
+            Some(Tensor::from_vec(dx, x.shape(), device)?),
+            Some(Tensor::from_vec(dw, w.shape(), device)?),
+            Some(Tensor::from_vec(db, b.shape(), device)?),
+        ))
+    }
+}
+
+struct ScaledAdd;
+
+impl CustomOp3 for ScaledAdd {
+    fn name(&self) -> &'static str {
+        "scaled_add"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        branch: &CpuStorage,
+        bl: &Layout,
+        scale: &CpuStorage,
+        sl: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (_, dims) = dims4(xl)?;
+        let (x, branch, scale) = (values(x, xl)?, values(branch, bl)?, values(scale, sl)?);
+        let mut out = vec![0.0; x.len()];
+        let inputs = x.chunks_exact(dims.len()).zip(branch.chunks_exact(dims.len()));
+        let scales = scale.chunks_exact(dims.c);
+        for ((out, (x, branch)), scale) in out.chunks_exact_mut(dims.len()).zip(inputs).zip(scales) {
+            kernels::scaled_add(x, branch, scale, out);
+        }
+        Ok((CpuStorage::F32(out), xl.shape().clone()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, branch: &Tensor, scale: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
+        let (_, h, w, c) = x.dims4()?;
+        let map = h * w * c;
+        let (mut db, mut ds) = (vec![0.0; branch.elem_count()], vec![0.0; scale.elem_count()]);
+        with_values([branch, scale, grad], |[branch, scale, grad]| {
+            let inputs = branch.chunks_exact(map).zip(grad.chunks_exact(map));
+            let scales = scale.chunks_exact(c).zip(ds.chunks_exact_mut(c));
+            for ((db, (branch, grad)), (scale, ds)) in db.chunks_exact_mut(map).zip(inputs).zip(scales) {
+                kernels::scaled_add_backward(branch, scale, grad, db, ds);
+            }
+            Ok(())
+        })?;
+        let device = x.device();
+        Ok((
+            Some(grad.clone()),
+            Some(Tensor::from_vec(db, branch.shape(), device)?),
+            Some(Tensor::from_vec(ds, scale.shape(), device)?),
+        ))
+    }
+}
+
+struct Gate;
+
+impl CustomOp1 for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut shape = xl.dims().to_vec();
+        let last = shape.last_mut().expect("x has a channel axis");
+        *last /= 2;
+        let channels = *last;
+        let x = values(x, xl)?;
+        let mut out = vec![0.0; x.len() / 2];
+        kernels::gate(x, channels, &mut out);
+        Ok((CpuStorage::F32(out), shape.into()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let channels = res.dim(D::Minus1)?;
+        let dx = with_values([x, grad], |[x, grad]| Ok(kernels::gate_backward(x, channels, grad)))?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
+struct Unfold3;
+
+impl CustomOp1 for Unfold3 {
+    fn name(&self) -> &'static str {
+        "unfold3"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, dims) = dims4(xl)?;
+        let x = values(x, xl)?;
+        let mut out = vec![0.0; 9 * x.len()];
+        for (x, out) in x.chunks_exact(dims.len()).zip(out.chunks_exact_mut(9 * dims.len())) {
+            kernels::unfold3(x, dims, 0..dims.h, out);
+        }
+        Ok((CpuStorage::F32(out), (n, dims.h, dims.w, 9 * dims.c).into()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (_, h, w, c) = x.dims4()?;
+        let dims = Dims { h, w, c };
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values([grad], |[grad]| {
+            let grads = grad.chunks_exact(9 * dims.len());
+            for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grads) {
+                kernels::unfold3_backward(grad, dims, dx);
+            }
+            Ok(())
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}

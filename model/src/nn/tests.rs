@@ -1,0 +1,102 @@
+//! Custom operations against candle's own, forward and backward; candle against the plain interpreter.
+
+use super::{knot_weights, ops, run};
+use crate::kernels::Dims;
+use crate::network::{Architecture, Network};
+use crate::plain::{Floats, Map, Runner};
+use candle_core::{Device, Result, Tensor, Var};
+
+/// Reproducible values in −1..1.
+fn values(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn var(shape: &[usize], seed: u64) -> Var {
+    let data = values(shape.iter().product(), seed);
+    Var::from_tensor(&Tensor::from_vec(data, shape, &Device::Cpu).unwrap()).unwrap()
+}
+
+fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) {
+    assert_eq!(a.dims(), b.dims(), "{what}");
+    let a: Vec<f32> = a.flatten_all().unwrap().to_vec1().unwrap();
+    let b: Vec<f32> = b.flatten_all().unwrap().to_vec1().unwrap();
+    for (a, b) in a.iter().zip(&b) {
+        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{what}: {a} against {b}");
+    }
+}
+
+/// Value and gradients of `ours` and `oracle` agree for a random weighting of the result.
+fn check(name: &str, inputs: &[Var], ours: impl Fn(&[Var]) -> Result<Tensor>, oracle: impl Fn(&[Var]) -> Result<Tensor>) {
+    let (a, b) = (ours(inputs).unwrap(), oracle(inputs).unwrap());
+    assert_close(name, &a, &b, 1e-5);
+    let weighting = var(a.dims(), 99);
+    let gradients = |result: &Tensor| (result * weighting.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    let (ga, gb) = (gradients(&a), gradients(&b));
+    for (index, input) in inputs.iter().enumerate() {
+        assert_close(&format!("{name}, gradient {index}"), ga.get(input).unwrap(), gb.get(input).unwrap(), 1e-4);
+    }
+}
+
+#[test]
+fn custom_operations_have_the_gradients_of_composed_ones() {
+    for (h, w) in [(1, 1), (2, 5), (7, 4)] {
+        let x = || var(&[2, h, w, 16], 1);
+        let inputs = [x(), var(&[16, 24], 2), var(&[24], 3)];
+        check("linear", &inputs, |v| ops::linear(&v[0], &v[1], &v[2]), |v| ops::composed::linear(&v[0], &v[1], &v[2]));
+        let inputs = [x(), var(&[9, 16], 4), var(&[16], 5)];
+        check(
+            "depthwise3",
+            &inputs,
+            |v| ops::depthwise3(&v[0], &v[1], &v[2]),
+            |v| ops::composed::depthwise3(&v[0], &v[1], &v[2]),
+        );
+        check("gate", &[x()], |v| ops::gate(&v[0]), |v| ops::composed::gate(&v[0]));
+        check("unfold3", &[x()], |v| ops::unfold3(&v[0]), |v| ops::composed::unfold3(&v[0]));
+        let inputs = [x(), var(&[2, h, w, 16], 6), var(&[2, 16], 7)];
+        check(
+            "scaled_add",
+            &inputs,
+            |v| ops::scaled_add(&v[0], &v[1], &v[2]),
+            |v| ops::composed::scaled_add(&v[0], &v[1], &v[2]),
+        );
+    }
+}
+
+/// The same random network in candle and in plain Rust (invariant 3).
+fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
+    let mut floats = Floats::default();
+    let mut tensors = super::Parameters::new();
+    for (index, (name, shape)) in network.parameters().enumerate() {
+        let count: usize = shape.iter().product();
+        let scale = (shape[0] as f32).powf(-0.5);
+        let data: Vec<f32> = values(count, 1000 + index as u64).iter().map(|v| v * scale).collect();
+        tensors.insert(name.clone(), Tensor::from_vec(data.clone(), shape, &Device::Cpu).unwrap());
+        floats.insert(name, data);
+    }
+    let x = values(h * w * c, 7);
+    let plain = Runner::new(&floats, 0.3).run(network, Map { dims: Dims { h, w, c }, data: x.clone() });
+    let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
+    let tensor = Tensor::from_vec(x, (1, h, w, c), &Device::Cpu).unwrap();
+    let candle = run(network, &tensors, &tensor, &knots).unwrap();
+    let Dims { h, w, c } = plain.dims;
+    let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
+    assert_close(&network.name, &candle, &plain, 1e-5);
+}
+
+#[test]
+fn candle_and_plain_networks_agree() {
+    let arch = Architecture::lite();
+    assert_parity(&arch.analysis(), 48, 32, 3);
+    assert_parity(&arch.hyper_analysis(), 8, 4, arch.y);
+    assert_parity(&arch.hyper_synthesis(), 2, 3, arch.z);
+    assert_parity(&arch.mean(0), 3, 3, arch.hyper);
+    assert_parity(&arch.correction(), 3, 5, arch.y + arch.hyper);
+    assert_parity(&arch.synthesis(), 3, 2, arch.y);
+}

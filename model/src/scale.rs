@@ -1,0 +1,170 @@
+//! The scale network: integer half of h_s. FORMAT.md, section 5.
+//!
+//! It decides which table each symbol is read with, so it must give the same levels on every machine:
+//! integers only, no overflow (checked when a model is loaded), no order of summation to worry about.
+
+use crate::kernels::{Dims, unfold3};
+use crate::network::{Layer, Network};
+use bottleneck_proto::Quality;
+
+/// Scale levels: standard deviations from [`SCALE_MIN`] up by a factor e^[`LEVEL_STEP`] each.
+pub(crate) const LEVELS: usize = 64;
+/// Standard deviation of level 0.
+pub(crate) const SCALE_MIN: f64 = 0.11;
+/// Logarithm of the ratio of two levels: ln(256 / 0.11) / 63.
+pub(crate) const LEVEL_STEP: f64 = 0.123_056_2;
+
+/// Fraction bits of the network's input.
+const INPUT_BITS: u32 = 5;
+/// Fraction bits of the hidden activations, which are clamped to 0..=[`ACTIVATION_TOP`].
+const ACTIVATION_BITS: u32 = 6;
+const ACTIVATION_TOP: i32 = 4095;
+/// The same bound as a real number.
+pub(crate) const ACTIVATION_MAX: f64 = ACTIVATION_TOP as f64 / (1 << ACTIVATION_BITS) as f64;
+/// The quality enters as `quality >> QUALITY_SHIFT`, in units of 1/[`QUALITY_UNIT`].
+pub(crate) const QUALITY_SHIFT: u32 = 10;
+pub(crate) const QUALITY_UNIT: i32 = 1 << INPUT_BITS;
+/// Largest magnitude of a z symbol.
+pub(crate) const Z_MAX: i16 = 127;
+
+/// Fraction bits of a layer's input.
+pub(crate) fn fraction_bits(first: bool) -> u32 {
+    if first { INPUT_BITS } else { ACTIVATION_BITS }
+}
+
+/// Weights of one layer: rows of `inputs` i16 for each output, bias at the accumulator's scale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IntegerLayer {
+    pub(crate) weight: Vec<i16>,
+    pub(crate) bias: Vec<i32>,
+    /// Fraction bits of the weights.
+    pub(crate) bits: u32,
+}
+
+/// The network with its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct ScaleNetwork {
+    layers: Vec<(Layer, Option<IntegerLayer>)>,
+}
+
+impl ScaleNetwork {
+    /// Joins the layer list with its weights (one for each layer that has any); the error says what is wrong.
+    pub(crate) fn new(network: &Network, weights: Vec<IntegerLayer>) -> Result<ScaleNetwork, String> {
+        let mut weights = weights.into_iter();
+        let mut layers = Vec::new();
+        for (index, layer) in network.layers.iter().enumerate() {
+            let name = network.parameter(index, "weight");
+            let integer = match layer_size(layer) {
+                None => None,
+                Some((inputs, outputs)) => {
+                    let weights = weights.next().ok_or_else(|| format!("{name} is missing"))?;
+                    check(&name, &weights, inputs, outputs, index == 0)?;
+                    Some(weights)
+                }
+            };
+            layers.push((*layer, integer));
+        }
+        Ok(ScaleNetwork { layers })
+    }
+
+    /// Index, layer and weights of every layer that has any.
+    #[cfg(feature = "train")]
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (usize, &IntegerLayer)> {
+        self.layers.iter().enumerate().filter_map(|(index, (_, weights))| Some((index, weights.as_ref()?)))
+    }
+
+    /// Scale levels (H/16, W/16, y) from z (`h`, `w`, z) and the quality.
+    pub(crate) fn levels(&self, z: &[i16], h: usize, w: usize, quality: Quality) -> Vec<u8> {
+        let channels = z.len() / (h * w);
+        let q = (quality.0 >> QUALITY_SHIFT) as i16;
+        let mut x: Vec<i16> = Vec::with_capacity(h * w * (channels + 1));
+        for cell in z.chunks_exact(channels) {
+            x.extend(cell.iter().map(|&v| v << INPUT_BITS));
+            x.push(q);
+        }
+        let mut dims = Dims { h, w, c: channels + 1 };
+        let last = self.layers.len() - 1;
+        for (index, (layer, weights)) in self.layers.iter().enumerate() {
+            (x, dims) = match (layer, weights) {
+                (Layer::Shuffle(k), _) => shuffled(&x, dims, *k),
+                (_, Some(weights)) => {
+                    let (output_bits, top) =
+                        if index == last { (0, LEVELS as i32 - 1) } else { (ACTIVATION_BITS, ACTIVATION_TOP) };
+                    let shift = fraction_bits(index == 0) + weights.bits - output_bits;
+                    apply(&x, dims, matches!(layer, Layer::Conv3 { .. }), weights, shift, top)
+                }
+                _ => unreachable!("ScaleNetwork::new gives every other layer weights"),
+            };
+        }
+        x.into_iter().map(|v| v as u8).collect()
+    }
+}
+
+/// Inputs and outputs of a layer that has weights.
+pub(crate) fn layer_size(layer: &Layer) -> Option<(usize, usize)> {
+    match *layer {
+        Layer::Linear { input, output } => Some((input, output)),
+        Layer::Conv3 { input, output } => Some((9 * input, output)),
+        _ => None,
+    }
+}
+
+/// No accumulator can leave i32 for any input that may occur.
+pub(crate) fn check(name: &str, layer: &IntegerLayer, inputs: usize, outputs: usize, first: bool) -> Result<(), String> {
+    if layer.weight.len() != inputs * outputs || layer.bias.len() != outputs {
+        return Err(format!(
+            "{name} holds {} weights and {} biases; {} and {outputs} are needed",
+            layer.weight.len(),
+            layer.bias.len(),
+            inputs * outputs
+        ));
+    }
+    if !(1..=14).contains(&layer.bits) {
+        return Err(format!("{name} has {} fraction bits; allowed: 1 to 14", layer.bits));
+    }
+    let top = if first { i64::from(Z_MAX) << INPUT_BITS } else { i64::from(ACTIVATION_TOP) };
+    for (row, bias) in layer.weight.chunks_exact(inputs).zip(&layer.bias) {
+        let sum: i64 = row.iter().map(|&w| i64::from(w).abs()).sum();
+        if sum * top + i64::from(*bias).abs() + (1 << 24) > i64::from(i32::MAX) {
+            return Err(format!("{name} could overflow 32 bits"));
+        }
+    }
+    Ok(())
+}
+
+fn shuffled(x: &[i16], dims: Dims, k: usize) -> (Vec<i16>, Dims) {
+    let mut out = vec![0; x.len()];
+    crate::kernels::shuffle(x, dims, k, &mut out);
+    (out, Dims { h: dims.h * k, w: dims.w * k, c: dims.c / (k * k) })
+}
+
+/// One layer: dot products, bias, rounding shift, clamp to 0..=`top`.
+fn apply(x: &[i16], dims: Dims, conv3: bool, layer: &IntegerLayer, shift: u32, top: i32) -> (Vec<i16>, Dims) {
+    let outputs = layer.bias.len();
+    let inputs = layer.weight.len() / outputs;
+    let half = (1i32 << shift) >> 1;
+    let mut out = vec![0i16; dims.h * dims.w * outputs];
+    let mut unfolded = vec![0i16; if conv3 { dims.w * inputs } else { 0 }];
+    for row in 0..dims.h {
+        let cells = if conv3 {
+            unfold3(x, dims, row..row + 1, &mut unfolded);
+            &unfolded[..]
+        } else {
+            &x[row * dims.w * dims.c..][..dims.w * dims.c]
+        };
+        let out = &mut out[row * dims.w * outputs..][..dims.w * outputs];
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (cell, out) in cells.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
+                    let rows = layer.weight.chunks_exact(inputs).zip(&layer.bias);
+                    for (out, (weights, bias)) in out.iter_mut().zip(rows) {
+                        let dot: i32 = cell.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                        *out = ((dot + bias + half) >> shift).clamp(0, top) as i16;
+                    }
+                }
+            },
+        );
+    }
+    (out, Dims { c: outputs, ..dims })
+}

@@ -1,0 +1,31 @@
+//! The trainer: a variational autoencoder over photographs.
+//!
+//! Rounding is replaced by uniform noise, so the code is a sample of a posterior that is a box of width
+//! one around the encoder's output; the rate is then the KL term between that posterior and the learned
+//! prior, the distortion is the reconstruction term, and λ plays the part of 1/β of a β-VAE, up to
+//! constants (Kingma & Welling 2014; Higgins et al. 2017; Ballé et al. 2018).
+
+mod checkpoint;
+mod data;
+mod export;
+mod fit;
+mod init;
+mod objective;
+mod optimiser;
+mod rate;
+mod validate;
+
+pub use checkpoint::{CheckpointError, averaged};
+pub use data::{DataError, Photos};
+pub use export::{ExportError, Exported, export, initial_weights};
+pub use fit::{FitError, Progress, Settings, fit};
+pub use validate::{Operating, validate};
+
+/// λ at the two ends of the rate scale, for `λ · MSE + bpp` with the MSE of 0..=255 values.
+/// Between them λ is geometric in the quality.
+pub const LAMBDA: [f64; 2] = [0.0009, 0.15];
+
+/// λ at `position` (0..=1) on the rate scale.
+pub fn lambda(position: f32) -> f32 {
+    (LAMBDA[0] * (LAMBDA[1] / LAMBDA[0]).powf(f64::from(position))) as f32
+}

@@ -1,0 +1,118 @@
+use crate::codec::Codec;
+use crate::error::ApiError;
+use crate::etag;
+use crate::inference::Picture;
+use crate::params::EncodeParams;
+use crate::state::AppState;
+use crate::upload::{self, Upload};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use bottleneck_model::ingest::{self, Options};
+use bottleneck_model::{Image, ModelId};
+use bottleneck_proto::http::{
+    HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
+};
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+use tracing::Span;
+
+/// `POST /v1/encode`: a photograph in, its code out.
+pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    let (head, mut body) = request.into_parts();
+    let answer = receive_and_encode(&state, &head, &mut body).await;
+    // A client that has stalled once is not waited for again.
+    if !matches!(answer, Ok(_) | Err(ApiError::SlowUpload)) {
+        upload::discard(&head.headers, &mut body).await;
+    }
+    answer
+}
+
+async fn receive_and_encode(state: &AppState, head: &Parts, body: &mut Body) -> Result<Response, ApiError> {
+    let deadline = Instant::now() + state.config().timeout;
+    let params = EncodeParams::parse(&head.uri)?;
+    let model = state.model(params.profile.as_deref())?;
+    // Asked before the upload, to spare it, and taken after, so that slow uploads hold no place.
+    drop(state.enter_queue()?);
+    let upload = Upload::read(state, &head.headers, body, deadline).await?;
+    let encoding = encode(state, model.info.id, &model.codec, params, upload);
+    timeout_at(deadline, encoding).await.map_err(|_| ApiError::Timeout)?
+}
+
+async fn encode(
+    state: &AppState,
+    model: ModelId,
+    codec: &Arc<dyn Codec>,
+    params: EncodeParams,
+    upload: Upload,
+) -> Result<Response, ApiError> {
+    let _place = state.enter_queue()?;
+    let picture = decode(state, &params, upload).await?;
+    let (width, height) = (picture.image.width, picture.image.height);
+    let original = params.measure_psnr.then(|| picture.clone());
+    let code = state.inference().encode(codec.clone(), picture, params.quality).await?;
+
+    let bpp = code.len() as f64 * 8.0 / (f64::from(width) * f64::from(height));
+    let headers = [
+        (CONTENT_TYPE.as_str(), MEDIA_TYPE.to_owned()),
+        (ETAG.as_str(), etag::of(&code)),
+        (HEADER_WIDTH, width.to_string()),
+        (HEADER_HEIGHT, height.to_string()),
+        (HEADER_BPP, format!("{bpp:.4}")),
+        (HEADER_MODEL, model.to_string()),
+    ];
+    let Some(original) = original else { return Ok((headers, code).into_response()) };
+    let (code, psnr) = measure(codec.clone(), original, code).await?;
+    Ok((headers, [(HEADER_PSNR, format!("{psnr:.2}"))], code).into_response())
+}
+
+/// Decodes the upload on the blocking pool, once there is room for its pixels.
+async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Result<Arc<Picture>, ApiError> {
+    let config = state.config();
+    let options = Options {
+        background: params.background,
+        frame: params.frame,
+        max_pixels: config.max_pixels,
+        max_dimension: config.max_dimension,
+    };
+    // The semaphore is never closed.
+    let slot = state.pictures().clone().acquire_owned().await;
+    let slot = slot.map_err(|closed| ApiError::Internal(closed.to_string()))?;
+    blocking(move || {
+        let image = ingest::load(&upload.bytes, &options)?;
+        Ok(Arc::new(Picture { image, slot }))
+    })
+    .await
+}
+
+/// PSNR of the code over RGB, in dB. Gives the code back.
+async fn measure(
+    codec: Arc<dyn Codec>,
+    original: Arc<Picture>,
+    code: Vec<u8>,
+) -> Result<(Vec<u8>, f64), ApiError> {
+    blocking(move || {
+        let decoded = codec.decode(&code);
+        let decoded =
+            decoded.map_err(|error| ApiError::Internal(format!("own code does not decode: {error}")))?;
+        Ok((code, psnr(&original.image, &decoded)))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let span = Span::current();
+    // Fails only where the work panicked.
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+    done.unwrap_or_else(|panic| Err(ApiError::Internal(panic.to_string())))
+}
+
+fn psnr(a: &Image, b: &Image) -> f64 {
+    let squares = a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
+    let mse = squares.sum::<u64>() as f64 / a.rgb.len() as f64;
+    10.0 * (255.0 * 255.0 / mse).log10()
+}

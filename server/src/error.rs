@@ -1,0 +1,120 @@
+use axum::extract::OriginalUri;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bottleneck_model::EncodeError;
+use bottleneck_model::ingest::{ErrorKind, LoadError};
+use bottleneck_proto::http::{PROBLEM_MEDIA_TYPE, Problem};
+
+/// Why a request is refused. Every one becomes a problem document (RFC 9457).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("no such page: {0}")]
+    NotFound(String),
+    #[error("{method} is not allowed on {path}")]
+    MethodNotAllowed { method: Method, path: String },
+    #[error("{0}")]
+    Parameter(String),
+    #[error("the body is empty: send the bytes of a picture")]
+    EmptyBody,
+    #[error("the upload broke off: {0}")]
+    BrokenUpload(String),
+    #[error("multipart body: {0}")]
+    Multipart(String),
+    #[error("body: longer than the {allowed} bytes allowed")]
+    BodyTooLarge { allowed: usize },
+    #[error("the upload was too slow")]
+    SlowUpload,
+    #[error("{0}")]
+    Picture(#[from] LoadError),
+    #[error("{0}")]
+    Size(EncodeError),
+    #[error("the queue is full: try again shortly")]
+    QueueFull,
+    #[error("too many uploads at once: try again shortly")]
+    UploadsFull,
+    #[error("the service is starting")]
+    Starting,
+    #[error("the service is shutting down")]
+    Draining,
+    #[error("the service is out of order: see its log")]
+    Failed,
+    #[error("the picture was not encoded in time")]
+    Timeout,
+    /// The text goes to the log; the client learns no internals.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl From<EncodeError> for ApiError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::Size { .. } => ApiError::Size(error),
+            other => ApiError::Internal(other.to_string()),
+        }
+    }
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::EmptyBody | ApiError::BrokenUpload(_) | ApiError::Multipart(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            ApiError::Parameter(_) | ApiError::Size(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::SlowUpload => StatusCode::REQUEST_TIMEOUT,
+            ApiError::Picture(error) => match error.kind() {
+                ErrorKind::BadImage => StatusCode::BAD_REQUEST,
+                ErrorKind::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                // 413 is for bytes; these are pixels, and options that do not fit the picture.
+                ErrorKind::TooLarge | ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            },
+            ApiError::QueueFull | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::Starting | ApiError::Draining | ApiError::Failed => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        let seconds = match self {
+            ApiError::QueueFull | ApiError::UploadsFull | ApiError::Starting => "1",
+            // Time for a load balancer to notice, or for a restart.
+            ApiError::Draining | ApiError::Failed => "5",
+            _ => return None,
+        };
+        Some(HeaderValue::from_static(seconds))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let detail = match &self {
+            ApiError::Internal(cause) => {
+                tracing::error!(cause, "internal error");
+                "internal error: see the service's log, by the x-request-id of this answer".to_owned()
+            }
+            other => other.to_string(),
+        };
+        let title = status.canonical_reason().unwrap_or_default().to_owned();
+        let problem = Problem { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail };
+        let headers = [(CONTENT_TYPE, PROBLEM_MEDIA_TYPE), (CACHE_CONTROL, "no-store")];
+        let mut response = (status, headers, serde_json::json!(problem).to_string()).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+pub(crate) async fn not_found(OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::NotFound(uri.path().to_owned())
+}
+
+pub(crate) async fn method_not_allowed(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::MethodNotAllowed { method, path: uri.path().to_owned() }
+}

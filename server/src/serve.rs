@@ -1,0 +1,90 @@
+use crate::app;
+use crate::state::AppState;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+/// Stays below the 1024 file descriptors that a process has by default. Further ones wait in the
+/// kernel's backlog.
+const MAX_CONNECTIONS: u32 = 960;
+/// Longest wait for the head of a request, idle connections included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves the [`app`] until `shutdown` comes; then fails readiness, stops accepting, and returns when
+/// the last request is answered.
+///
+/// This is `axum::serve` with three things more: a timeout on request heads, a bound on connections,
+/// and an end that does not wait for connections on which nothing was ever asked.
+pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
+    let router = app(state.clone());
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
+    let accept = async {
+        loop {
+            // Neither semaphore nor its permits are ever lost, so this cannot fail.
+            let Ok(place) = connections.clone().acquire_owned().await else { return };
+            let stream = accept(&listener).await;
+            let (router, state) = (router.clone(), state.clone());
+            tokio::spawn(async move {
+                connection(stream, router, state).await;
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = shutdown => {}
+    }
+    state.drain();
+    drop(listener);
+    // All places free: every connection has ended.
+    let _ = connections.acquire_many(MAX_CONNECTIONS).await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of file descriptors, most likely: wait for some to be closed.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, state: AppState) {
+    // Answers are written whole, so waiting for more only delays them.
+    let _ = stream.set_nodelay(true);
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        router.clone().oneshot(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = state.draining() => {
+            connection.as_mut().graceful_shutdown();
+            if asked.load(Ordering::Relaxed) {
+                connection.await
+            } else {
+                // Its first request may be on its way; a browser's spare connection has none.
+                tokio::time::timeout(Duration::from_secs(1), connection).await.unwrap_or(Ok(()))
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}

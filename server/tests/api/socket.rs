@@ -1,0 +1,81 @@
+use crate::common::{gated, plain, png, with};
+use bottleneck_server::{AppState, Config, serve};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+async fn start(state: AppState) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn(serve(listener, state, async move {
+        let _ = stopped.await;
+    }));
+    (address, stop, serving)
+}
+
+/// Sends the head of a last upload with this much body to come.
+async fn upload_head(address: SocketAddr, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/encode HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Reads until the server closes.
+async fn rest(mut stream: TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn shutdown_finishes_what_is_in_work_and_accepts_no_more() {
+    let (state, gate) = gated(Config::default());
+    let (address, stop, serving) = start(state.clone()).await;
+    let mut client = upload_head(address, png(20).len()).await;
+    client.write_all(&png(20)).await.unwrap();
+    let (gate, _) = gate.arrived().await;
+    // A browser's spare connection must not hold the end up.
+    let spare = TcpStream::connect(address).await.unwrap();
+
+    stop.send(()).unwrap();
+    assert!(rest(spare).await.is_empty());
+    assert!(TcpStream::connect(address).await.is_err());
+    assert!(!serving.is_finished());
+
+    gate.open();
+    let answer = rest(client).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", String::from_utf8_lossy(&answer));
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_all_before_it_reads_sees_the_413() {
+    // More than socket buffers hold, so that the writes fail unless the server reads on.
+    let length = 32 << 20;
+    let config = Config { max_body_bytes: 1000, ..Config::default() };
+    let (address, stop, serving) = start(with(config, |_| Ok(()))).await;
+    let mut client = upload_head(address, length).await;
+    client.write_all(&vec![0; length]).await.unwrap();
+    let answer = rest(client).await;
+    assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_serves_many_requests() {
+    let (address, stop, serving) = start(plain()).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    client.write_all(b"GET /healthz HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let answers = String::from_utf8(rest(client).await).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+}
