@@ -132,7 +132,9 @@ fn strip_latents(model: &Model, quality: Quality, grid: Grid, data: &[u8]) -> Re
     for (i, z) in z.iter_mut().enumerate() {
         *z = coder.get(&tables[i % tables.len()])?;
     }
-    let y_hat = walk(model, quality, grid, &z, |level, _, _, _, _| coder.get(&model.tables.residual[level as usize]))?;
+    let y_hat = walk(model, quality, grid, &z, |level, _, _, _, _| {
+        coder.get(&model.tables.residual[level as usize])
+    })?;
     coder.finish()?;
     Ok(y_hat)
 }

@@ -70,7 +70,9 @@ impl Encoder {
     pub fn from_bytes(bytes: &[u8], backend: Backend) -> Result<Encoder, WeightsError> {
         let file = SafeTensors::deserialize(bytes)?;
         let decoder = file.tensor(DECODER_TENSOR).map_err(|_| {
-            WeightsError::Encoder("this file holds a decoder only: encoding needs the whole model file".into())
+            WeightsError::Encoder(
+                "this file holds a decoder only: encoding needs the whole model file".into(),
+            )
         })?;
         Encoder::from_parts(bytes, decoder.data(), backend)
     }
@@ -87,8 +89,9 @@ impl Encoder {
     fn from_parts(encoder: &[u8], decoder: &[u8], backend: Backend) -> Result<Encoder, WeightsError> {
         let device = match backend {
             Backend::Cpu => Device::Cpu,
-            Backend::Cuda => Device::new_cuda(0)
-                .map_err(|e| WeightsError::Encoder(format!("CUDA is not available in this build or machine: {e}")))?,
+            Backend::Cuda => Device::new_cuda(0).map_err(|e| {
+                WeightsError::Encoder(format!("CUDA is not available in this build or machine: {e}"))
+            })?,
         };
         let model = Model::from_bytes(decoder)?;
         let file = SafeTensors::deserialize(encoder)?;
@@ -150,7 +153,9 @@ impl Encoder {
     ) -> Result<Vec<u8>, EncodeError> {
         let mut y = analysis.strip(image, strip)?;
         let gain: Vec<f32> = self.model.gain(quality);
-        y.data.chunks_exact_mut(gain.len()).for_each(|cell| cell.iter_mut().zip(&gain).for_each(|(y, g)| *y *= g));
+        y.data
+            .chunks_exact_mut(gain.len())
+            .for_each(|cell| cell.iter_mut().zip(&gain).for_each(|(y, g)| *y *= g));
         let tables = self.model.tables.z(quality);
         let z: Vec<i16> = (analysis.hyper(&y)?.data.iter().enumerate())
             .map(|(i, z)| tables[i % tables.len()].clamp(z.round() as i32))

@@ -43,7 +43,8 @@ impl Table {
         if sum != 1 << PRECISION {
             return Err(format!("a table's counts sum to {sum}, not {}", 1 << PRECISION));
         }
-        let lookup = (0..256u32).map(|part| (cumulative.partition_point(|&c| c <= part << 8) - 1) as u16).collect();
+        let lookup =
+            (0..256u32).map(|part| (cumulative.partition_point(|&c| c <= part << 8) - 1) as u16).collect();
         Ok(Table { first, cumulative, escape, lookup })
     }
 
@@ -198,7 +199,9 @@ impl Decoder {
                 u32::from_be_bytes(word)
             })
             .collect();
-        Decoder { coder: DefaultRangeDecoder::from_compressed(words).expect("reading from memory does not fail") }
+        Decoder {
+            coder: DefaultRangeDecoder::from_compressed(words).expect("reading from memory does not fail"),
+        }
     }
 
     /// The next value under `table`; the error says what is wrong with the data.
@@ -220,8 +223,11 @@ impl Decoder {
             distance = distance << 1 | u32::from(self.get_bit()?);
         }
         let distance = distance as i32 - 1;
-        let value =
-            if below { i32::from(table.first) - 1 - distance } else { i32::from(table.last()) + 1 + distance };
+        let value = if below {
+            i32::from(table.first) - 1 - distance
+        } else {
+            i32::from(table.last()) + 1 + distance
+        };
         i16::try_from(value).map_err(|_| "an escaped symbol is out of range")
     }
 

@@ -5,23 +5,23 @@ mod entropy;
 mod kernels;
 mod latents;
 mod network;
+mod pixels;
+mod plain;
 mod quality;
 mod scale;
 mod synthesis;
-mod pixels;
-mod plain;
 mod weights;
 
 #[cfg(feature = "nn")]
 mod analysis;
 #[cfg(feature = "nn")]
 mod encode;
-#[cfg(feature = "nn")]
-mod nn;
-#[cfg(feature = "ingest")]
-pub mod ingest;
 #[cfg(feature = "train")]
 pub mod evaluate;
+#[cfg(feature = "ingest")]
+pub mod ingest;
+#[cfg(feature = "nn")]
+mod nn;
 #[cfg(feature = "train")]
 pub mod train;
 

@@ -32,7 +32,9 @@ impl Layer {
     pub(crate) fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
         match *self {
             Layer::Linear { input, output } => vec![("weight", vec![input, output]), ("bias", vec![output])],
-            Layer::Conv3 { input, output } => vec![("weight", vec![9 * input, output]), ("bias", vec![output])],
+            Layer::Conv3 { input, output } => {
+                vec![("weight", vec![9 * input, output]), ("bias", vec![output])]
+            }
             Layer::Block { channels: c } => vec![
                 ("depthwise.weight", vec![9, c]),
                 ("depthwise.bias", vec![c]),

@@ -111,7 +111,12 @@ fn conv3(x: &Map, weight: &[f32], bias: &[f32], output: usize) -> Map {
         let rows = first..(first + UNFOLD_ROWS).min(h);
         let unfolded = &mut unfolded[..rows.len() * w * 9 * c];
         kernels::unfold3(&x.data, x.dims, rows.clone(), unfolded);
-        kernels::linear(unfolded, weight, bias, &mut out.data[rows.start * w * output..rows.end * w * output]);
+        kernels::linear(
+            unfolded,
+            weight,
+            bias,
+            &mut out.data[rows.start * w * output..rows.end * w * output],
+        );
     }
     out
 }

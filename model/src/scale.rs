@@ -88,8 +88,11 @@ impl ScaleNetwork {
             (x, dims) = match (layer, weights) {
                 (Layer::Shuffle(k), _) => shuffled(&x, dims, *k),
                 (_, Some(weights)) => {
-                    let (output_bits, top) =
-                        if index == last { (0, LEVELS as i32 - 1) } else { (ACTIVATION_BITS, ACTIVATION_TOP) };
+                    let (output_bits, top) = if index == last {
+                        (0, LEVELS as i32 - 1)
+                    } else {
+                        (ACTIVATION_BITS, ACTIVATION_TOP)
+                    };
                     let shift = fraction_bits(index == 0) + weights.bits - output_bits;
                     apply(&x, dims, matches!(layer, Layer::Conv3 { .. }), weights, shift, top)
                 }
@@ -110,7 +113,13 @@ pub(crate) fn layer_size(layer: &Layer) -> Option<(usize, usize)> {
 }
 
 /// No accumulator can leave i32 for any input that may occur.
-pub(crate) fn check(name: &str, layer: &IntegerLayer, inputs: usize, outputs: usize, first: bool) -> Result<(), String> {
+pub(crate) fn check(
+    name: &str,
+    layer: &IntegerLayer,
+    inputs: usize,
+    outputs: usize,
+    first: bool,
+) -> Result<(), String> {
     if layer.weight.len() != inputs * outputs || layer.bias.len() != outputs {
         return Err(format!(
             "{name} holds {} weights and {} biases; {} and {outputs} are needed",
@@ -159,7 +168,8 @@ fn apply(x: &[i16], dims: Dims, conv3: bool, layer: &IntegerLayer, shift: u32, t
                 for (cell, out) in cells.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
                     let rows = layer.weight.chunks_exact(inputs).zip(&layer.bias);
                     for (out, (weights, bias)) in out.iter_mut().zip(rows) {
-                        let dot: i32 = cell.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+                        let dot: i32 =
+                            cell.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
                         *out = ((dot + bias + half) >> shift).clamp(0, top) as i16;
                     }
                 }

@@ -132,15 +132,21 @@ impl Model {
         let hash = Sha256::digest(bytes);
         let mut id = [0; 8];
         id.copy_from_slice(&hash[..8]);
-        Ok(Model { architecture, floats, scale, tables, experimental, id: ModelId(id), bytes: bytes.to_vec() })
+        Ok(Model {
+            architecture,
+            floats,
+            scale,
+            tables,
+            experimental,
+            id: ModelId(id),
+            bytes: bytes.to_vec(),
+        })
     }
 
     /// The lite model embedded in this build.
     pub fn lite() -> &'static Model {
         static MODEL: OnceLock<Model> = OnceLock::new();
-        MODEL.get_or_init(|| {
-            Model::from_bytes(LITE).expect("the embedded model is read by a test")
-        })
+        MODEL.get_or_init(|| Model::from_bytes(LITE).expect("the embedded model is read by a test"))
     }
 
     /// The quantiser's gain of every channel of y.
@@ -210,11 +216,19 @@ fn tensor<'a>(
 }
 
 /// A half-precision tensor as f32.
-pub(crate) fn floats_of(file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+pub(crate) fn floats_of(
+    file: &SafeTensors<'_>,
+    name: &str,
+    shape: &[usize],
+) -> Result<Vec<f32>, WeightsError> {
     let view = tensor(file, name, Dtype::F16, Some(shape))?;
     let values: Vec<f32> =
         view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
-    if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(wrong(name, "holds values that are no numbers")) }
+    if values.iter().all(|v| v.is_finite()) {
+        Ok(values)
+    } else {
+        Err(wrong(name, "holds values that are no numbers"))
+    }
 }
 
 fn scale_network(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<ScaleNetwork, WeightsError> {
@@ -238,7 +252,8 @@ fn scale_network(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<
 fn tables(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<Tables, WeightsError> {
     let residual = table_list(file, "tables.residual", true)?;
     let z = table_list(file, "tables.z", false)?;
-    let wanted = [("tables.residual", residual.len(), LEVELS), ("tables.z", z.len(), Z_SETS * architecture.z)];
+    let wanted =
+        [("tables.residual", residual.len(), LEVELS), ("tables.z", z.len(), Z_SETS * architecture.z)];
     for (name, found, wanted) in wanted {
         if found != wanted {
             return Err(wrong(name, format!("holds {found} tables, not {wanted}")));
@@ -264,8 +279,9 @@ fn table_list(file: &SafeTensors<'_>, name: &str, escape: bool) -> Result<Vec<Ta
     for entry in tensor(file, &format!("{name}.shape"), Dtype::I16, None)?.data().chunks_exact(4) {
         let first = i16::from_le_bytes([entry[0], entry[1]]);
         let length = usize::from(u16::from_le_bytes([entry[2], entry[3]]));
-        let (counts, more) =
-            rest.split_at_checked(length).ok_or_else(|| wrong(&counts_name, "is shorter than the tables' shapes"))?;
+        let (counts, more) = rest
+            .split_at_checked(length)
+            .ok_or_else(|| wrong(&counts_name, "is shorter than the tables' shapes"))?;
         rest = more;
         tables.push(Table::new(first, counts, escape).map_err(WeightsError::Unsupported)?);
     }

@@ -33,14 +33,25 @@ fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) {
 }
 
 /// Value and gradients of `ours` and `oracle` agree for a random weighting of the result.
-fn check(name: &str, inputs: &[Var], ours: impl Fn(&[Var]) -> Result<Tensor>, oracle: impl Fn(&[Var]) -> Result<Tensor>) {
+fn check(
+    name: &str,
+    inputs: &[Var],
+    ours: impl Fn(&[Var]) -> Result<Tensor>,
+    oracle: impl Fn(&[Var]) -> Result<Tensor>,
+) {
     let (a, b) = (ours(inputs).unwrap(), oracle(inputs).unwrap());
     assert_close(name, &a, &b, 1e-5);
     let weighting = var(a.dims(), 99);
-    let gradients = |result: &Tensor| (result * weighting.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients =
+        |result: &Tensor| (result * weighting.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
     let (ga, gb) = (gradients(&a), gradients(&b));
     for (index, input) in inputs.iter().enumerate() {
-        assert_close(&format!("{name}, gradient {index}"), ga.get(input).unwrap(), gb.get(input).unwrap(), 1e-4);
+        assert_close(
+            &format!("{name}, gradient {index}"),
+            ga.get(input).unwrap(),
+            gb.get(input).unwrap(),
+            1e-4,
+        );
     }
 }
 
@@ -49,7 +60,12 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
     for (h, w) in [(1, 1), (2, 5), (7, 4)] {
         let x = || var(&[2, h, w, 16], 1);
         let inputs = [x(), var(&[16, 24], 2), var(&[24], 3)];
-        check("linear", &inputs, |v| ops::linear(&v[0], &v[1], &v[2]), |v| ops::composed::linear(&v[0], &v[1], &v[2]));
+        check(
+            "linear",
+            &inputs,
+            |v| ops::linear(&v[0], &v[1], &v[2]),
+            |v| ops::composed::linear(&v[0], &v[1], &v[2]),
+        );
         let inputs = [x(), var(&[9, 16], 4), var(&[16], 5)];
         check(
             "depthwise3",

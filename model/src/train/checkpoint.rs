@@ -1,9 +1,9 @@
 //! Training state on disk: four safetensors files and a small JSON, replaced as one folder.
 
-use super::optimiser::Optimiser;
+use super::optimiser::{Optimiser, Slot};
 use crate::network::Architecture;
 use crate::nn::Parameters;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,15 @@ pub(super) struct State {
     pub(super) seed: u64,
 }
 
+/// The tensor files, and what of a slot goes into each.
+#[allow(clippy::type_complexity)]
+const PARTS: [(&str, fn(&Slot) -> &[f32]); 4] = [
+    ("values", |slot| &slot.value),
+    ("first", |slot| &slot.first),
+    ("second", |slot| &slot.second),
+    ("average", |slot| &slot.average),
+];
+
 /// Where a run's checkpoint lies.
 pub(super) fn folder(out: &Path) -> PathBuf {
     out.join("checkpoint")
@@ -71,17 +80,18 @@ pub(super) fn save(out: &Path, optimiser: &Optimiser, state: &State) -> Result<(
         std::fs::remove_dir_all(&fresh).map_err(file(&fresh))?;
     }
     std::fs::create_dir_all(&fresh).map_err(file(&fresh))?;
-    let values: BTreeMap<String, Tensor> =
-        optimiser.values.iter().map(|(k, v)| (k.clone(), v.as_tensor().clone())).collect();
-    for (name, tensors) in [
-        ("values", &values),
-        ("first", &optimiser.first),
-        ("second", &optimiser.second),
-        ("average", &optimiser.average),
-    ] {
+    for (name, values) in PARTS {
         let path = fresh.join(format!("{name}.safetensors"));
-        let tensors: HashMap<String, Tensor> = tensors.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        candle_core::safetensors::save(&tensors, &path).map_err(|source| CheckpointError::Tensors { path, source })?;
+        let tensors = optimiser
+            .slots
+            .iter()
+            .map(|(k, slot)| {
+                Ok((k.clone(), Tensor::from_slice(values(slot), slot.shape.as_slice(), &Device::Cpu)?))
+            })
+            .collect::<candle_core::Result<HashMap<String, Tensor>>>();
+        tensors
+            .and_then(|tensors| candle_core::safetensors::save(&tensors, &path))
+            .map_err(|source| CheckpointError::Tensors { path, source })?;
     }
     let path = fresh.join("state.json");
     let json = serde_json::to_vec_pretty(state).expect("plain data serialises");
@@ -96,7 +106,7 @@ pub(super) fn save(out: &Path, optimiser: &Optimiser, state: &State) -> Result<(
 }
 
 /// Reads a checkpoint, or `None` where there is none yet.
-pub(super) fn load(out: &Path, device: &Device) -> Result<Option<(Optimiser, State)>, CheckpointError> {
+pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointError> {
     let mut from = folder(out);
     if !from.exists() {
         // A crash between the two renames of `save` leaves the last one here.
@@ -107,26 +117,29 @@ pub(super) fn load(out: &Path, device: &Device) -> Result<Option<(Optimiser, Sta
     }
     let path = from.join("state.json");
     let json = std::fs::read(&path).map_err(|source| CheckpointError::File { path: path.clone(), source })?;
-    let state: State = serde_json::from_slice(&json).map_err(|source| CheckpointError::State { path, source })?;
-    let read = |name: &str| -> Result<BTreeMap<String, Tensor>, CheckpointError> {
+    let state: State =
+        serde_json::from_slice(&json).map_err(|source| CheckpointError::State { path, source })?;
+    let read = |name: &str| -> Result<HashMap<String, Tensor>, CheckpointError> {
         let path = from.join(format!("{name}.safetensors"));
-        let tensors = candle_core::safetensors::load(&path, device)
-            .map_err(|source| CheckpointError::Tensors { path, source })?;
-        Ok(tensors.into_iter().collect())
+        candle_core::safetensors::load(&path, &Device::Cpu)
+            .map_err(|source| CheckpointError::Tensors { path, source })
     };
-    let vars = read("values")?
-        .into_iter()
-        .map(|(k, v)| Ok((k, Var::from_tensor(&v)?)))
-        .collect::<candle_core::Result<_>>()
-        .map_err(|source| CheckpointError::Tensors { path: from.clone(), source })?;
-    let optimiser = Optimiser {
-        values: vars,
-        first: read("first")?,
-        second: read("second")?,
-        average: read("average")?,
-        step: state.step,
+    let flat = |tensors: &HashMap<String, Tensor>, name: &str| -> Result<Vec<f32>, CheckpointError> {
+        crate::nn::parameter(tensors, name)
+            .and_then(|t| t.flatten_all()?.to_vec1())
+            .map_err(|source| CheckpointError::Tensors { path: from.clone(), source })
     };
-    Ok(Some((optimiser, state)))
+    let [values, first, second, average] =
+        [read(PARTS[0].0)?, read(PARTS[1].0)?, read(PARTS[2].0)?, read(PARTS[3].0)?];
+    let mut slots = BTreeMap::new();
+    for (name, value) in &values {
+        let mut slot = Slot::new(value.dims().to_vec(), flat(&values, name)?);
+        slot.first = flat(&first, name)?;
+        slot.second = flat(&second, name)?;
+        slot.average = flat(&average, name)?;
+        slots.insert(name.clone(), slot);
+    }
+    Ok(Some((Optimiser { slots, step: state.step }, state)))
 }
 
 /// The architecture and the averaged weights of a run's checkpoint.
@@ -134,8 +147,14 @@ pub(super) fn load(out: &Path, device: &Device) -> Result<Option<(Optimiser, Sta
 /// # Errors
 /// A folder without a checkpoint, or with a damaged one.
 pub fn averaged(out: &Path) -> Result<(Architecture, Parameters), CheckpointError> {
-    match load(out, &Device::Cpu)? {
-        Some((optimiser, state)) => Ok((state.architecture, optimiser.averaged())),
+    match load(out)? {
+        Some((optimiser, state)) => {
+            let averaged = optimiser.averaged(&Device::Cpu);
+            Ok((
+                state.architecture,
+                averaged.map_err(|source| CheckpointError::Tensors { path: folder(out), source })?,
+            ))
+        }
         None => Err(CheckpointError::Missing { path: out.into() }),
     }
 }

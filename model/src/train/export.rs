@@ -61,7 +61,11 @@ struct Blob {
 type Blobs = BTreeMap<String, Blob>;
 
 /// Makes the files of a model from trained values.
-pub fn export(architecture: &Architecture, values: &Parameters, experimental: bool) -> Result<Exported, ExportError> {
+pub fn export(
+    architecture: &Architecture,
+    values: &Parameters,
+    experimental: bool,
+) -> Result<Exported, ExportError> {
     let mut decoder = Blobs::new();
     for network in architecture.decoder_networks() {
         halves(&network, values, &mut decoder)?;
@@ -138,10 +142,15 @@ fn integer_layers(network: &Network, values: &Parameters) -> Result<Vec<IntegerL
                 bits,
             };
             let name = network.parameter(index, "weight");
-            (fits && crate::scale::check(&name, &candidate, inputs, outputs, index == 0).is_ok()).then_some(candidate)
+            (fits && crate::scale::check(&name, &candidate, inputs, outputs, index == 0).is_ok())
+                .then_some(candidate)
         };
         let found = (1..=14).rev().find_map(integer);
-        layers.push(found.ok_or_else(|| ExportError::Scale(format!("layer {index} of the scale network is too large")))?);
+        layers.push(
+            found.ok_or_else(|| {
+                ExportError::Scale(format!("layer {index} of the scale network is too large"))
+            })?,
+        );
     }
     Ok(layers)
 }
@@ -154,7 +163,10 @@ fn scale_blobs(network: &Network, layers: &[IntegerLayer], blobs: &mut Blobs) {
         let shape = vec![outputs, layer.weight.len() / outputs];
         blobs.insert(network.parameter(index, "weight"), Blob { dtype: Dtype::I16, shape, data: weight });
         let bias = layer.bias.iter().flat_map(|v| v.to_le_bytes()).collect();
-        blobs.insert(network.parameter(index, "bias"), Blob { dtype: Dtype::I32, shape: vec![outputs], data: bias });
+        blobs.insert(
+            network.parameter(index, "bias"),
+            Blob { dtype: Dtype::I32, shape: vec![outputs], data: bias },
+        );
     }
     let bits = layers.iter().map(|l| l.bits as u8).collect();
     blobs.insert("scale.bits".into(), Blob { dtype: Dtype::U8, shape: vec![layers.len()], data: bits });
@@ -164,7 +176,8 @@ fn scale_blobs(network: &Network, layers: &[IntegerLayer], blobs: &mut Blobs) {
 fn counts(probabilities: &[f64]) -> Vec<u16> {
     let total = f64::from(1u32 << PRECISION);
     let sum: f64 = probabilities.iter().sum();
-    let mut counts: Vec<i64> = probabilities.iter().map(|p| ((p / sum * total).round() as i64).max(1)).collect();
+    let mut counts: Vec<i64> =
+        probabilities.iter().map(|p| ((p / sum * total).round() as i64).max(1)).collect();
     // What rounding left over goes to the most likely symbols, where it costs least.
     let mut excess = counts.iter().sum::<i64>() - (1 << PRECISION);
     while excess != 0 {
@@ -200,7 +213,9 @@ fn z_tables(architecture: &Architecture, values: &Parameters) -> Result<Vec<(i16
     for set in 0..Z_SETS {
         let position = set as f32 / (Z_SETS - 1) as f32;
         let pairs = interpolate(&mean, position).into_iter().zip(interpolate(&log_scale, position));
-        tables.extend(pairs.map(|(mean, log_scale)| logistic_table(f64::from(mean), f64::from(log_scale.exp()))));
+        tables.extend(
+            pairs.map(|(mean, log_scale)| logistic_table(f64::from(mean), f64::from(log_scale.exp()))),
+        );
     }
     Ok(tables)
 }
@@ -229,7 +244,8 @@ fn table_blobs(name: &str, tables: Vec<(i16, Vec<u16>)>, blobs: &mut Blobs) {
         .flat_map(|(first, counts)| [first.to_le_bytes(), (counts.len() as u16).to_le_bytes()].concat())
         .collect();
     blobs.insert(format!("{name}.shape"), Blob { dtype: Dtype::I16, shape, data: shapes });
-    let data: Vec<u8> = tables.iter().flat_map(|(_, counts)| counts.iter().flat_map(|c| c.to_le_bytes())).collect();
+    let data: Vec<u8> =
+        tables.iter().flat_map(|(_, counts)| counts.iter().flat_map(|c| c.to_le_bytes())).collect();
     blobs.insert(format!("{name}.counts"), Blob { dtype: Dtype::U16, shape: vec![data.len() / 2], data });
 }
 

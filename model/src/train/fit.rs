@@ -3,7 +3,7 @@
 use super::checkpoint::{self, CheckpointError, State};
 use super::data::{self, DataError, Photos};
 use super::objective::{Codec, Quantiser};
-use super::optimiser::{Optimiser, Rates};
+use super::optimiser::{Gradients, Optimiser, Rates, Slot};
 use super::{Operating, init, validate};
 use crate::network::Architecture;
 use crate::nn::Parameters;
@@ -156,7 +156,7 @@ pub fn fit(
 ) -> Result<(Architecture, Parameters), FitError> {
     check(settings)?;
     let photos = Photos::load(&settings.data, settings.crop.max(256) as u32)?;
-    let (mut optimiser, mut state) = match checkpoint::load(&settings.out, &settings.device)? {
+    let (mut optimiser, mut state) = match checkpoint::load(&settings.out)? {
         Some((_, state)) if state.architecture != settings.architecture => {
             return Err(FitError::Settings(format!(
                 "{} holds a run of another architecture; choose another --out",
@@ -179,11 +179,12 @@ pub fn fit(
         .collect::<Result<_, _>>()
         .map_err(|e| FitError::Settings(format!("cannot start {} workers: {e}", settings.workers)))?;
     let mut lately = Lately::new();
-    let (mut saved_at, mut saved_step, mut norm) = (Instant::now(), state.step, 0.0);
+    let (mut saved_at, mut saved_step) = (Instant::now(), state.step);
     let earlier = state.seconds;
     let begun = Instant::now();
     while state.step < settings.steps && !stop.load(Ordering::Relaxed) {
-        let (gradients, sums) = gradients(settings, &codec, &optimiser.parameters(), &photos, &pools, state.step)?;
+        let variables = optimiser.variables(&settings.device)?;
+        let (gradients, sums) = gradients(settings, &codec, &variables, &photos, &pools, state.step)?;
         let learning = learning_rate(settings, state.step);
         let rates = Rates {
             learning,
@@ -191,7 +192,7 @@ pub fn fit(
             clip: settings.clip,
             average: settings.average,
         };
-        norm = optimiser.step(&gradients, &rates)?;
+        let norm = optimiser.step(&gradients, &rates)?;
         if !norm.is_finite() {
             return Err(FitError::Diverged {
                 step: state.step,
@@ -211,7 +212,7 @@ pub fn fit(
         if state.step % settings.validate_every == 0 || state.step == settings.steps {
             let points = validate(
                 &settings.architecture,
-                &optimiser.averaged(),
+                &optimiser.averaged(&settings.device)?,
                 &photos.validation,
                 &POSITIONS,
                 &settings.device,
@@ -224,9 +225,8 @@ pub fn fit(
             (saved_at, saved_step) = (Instant::now(), state.step);
         }
     }
-    let _ = norm;
     checkpoint::save(&settings.out, &optimiser, &state)?;
-    Ok((settings.architecture.clone(), optimiser.averaged()))
+    Ok((settings.architecture.clone(), optimiser.averaged(&Device::Cpu)?))
 }
 
 fn check(s: &Settings) -> Result<(), FitError> {
@@ -234,21 +234,24 @@ fn check(s: &Settings) -> Result<(), FitError> {
         return Err(FitError::Settings(format!("--crop is {}; it must be a multiple of 64", s.crop)));
     }
     if s.workers == 0 || s.batch % s.workers != 0 {
-        return Err(FitError::Settings(format!("--batch {} cannot be shared by {} workers", s.batch, s.workers)));
+        return Err(FitError::Settings(format!(
+            "--batch {} cannot be shared by {} workers",
+            s.batch, s.workers
+        )));
     }
     s.architecture.check().map_err(FitError::Settings)
 }
 
 fn fresh(settings: &Settings) -> Result<(Optimiser, State), FitError> {
     let mut rng = StdRng::seed_from_u64(settings.seed);
-    let mut tensors = BTreeMap::new();
+    let mut slots = BTreeMap::new();
     for (name, (shape, data)) in init::initial(&settings.architecture, &mut rng) {
         let given = settings.init.as_ref().and_then(|init| init.get(&name));
-        let tensor = match given {
-            Some(tensor) if tensor.dims() == shape => tensor.to_device(&settings.device)?,
-            _ => Tensor::from_vec(data, shape, &settings.device)?,
+        let data = match given {
+            Some(tensor) if tensor.dims() == shape => tensor.flatten_all()?.to_vec1()?,
+            _ => data,
         };
-        tensors.insert(name, tensor);
+        slots.insert(name, Slot::new(shape, data));
     }
     let state = State {
         architecture: settings.architecture.clone(),
@@ -257,7 +260,7 @@ fn fresh(settings: &Settings) -> Result<(Optimiser, State), FitError> {
         seconds: 0.0,
         seed: settings.seed,
     };
-    Ok((Optimiser::new(tensors)?, state))
+    Ok((Optimiser { slots, step: 0 }, state))
 }
 
 /// Sums over the pictures of a step.
@@ -269,7 +272,7 @@ struct Sums {
     pictures: f64,
 }
 
-/// The mean gradient of one step; every worker takes an equal share of the batch.
+/// The gradients of one step; every worker takes an equal share of the batch.
 fn gradients(
     settings: &Settings,
     codec: &Codec,
@@ -277,7 +280,7 @@ fn gradients(
     photos: &Photos,
     pools: &[rayon::ThreadPool],
     step: u64,
-) -> Result<(BTreeMap<String, Tensor>, Sums), FitError> {
+) -> Result<(Vec<Gradients>, Sums), FitError> {
     let share = settings.batch / settings.workers;
     let parts: Vec<Result<_, candle_core::Error>> = std::thread::scope(|scope| {
         let threads: Vec<_> = pools
@@ -285,30 +288,25 @@ fn gradients(
             .enumerate()
             .map(|(worker, pool)| {
                 scope.spawn(move || {
-                    pool.install(|| worker_gradients(settings, codec, parameters, photos, step, worker, share))
+                    pool.install(|| {
+                        worker_gradients(settings, codec, parameters, photos, step, worker, share)
+                    })
                 })
             })
             .collect();
         threads.into_iter().map(|t| t.join().expect("a worker panicked")).collect()
     });
     let mut sums = Sums::default();
-    let mut total: BTreeMap<String, Tensor> = BTreeMap::new();
+    let mut all = Vec::with_capacity(settings.workers);
     for part in parts {
         let (gradients, part) = part?;
         sums.loss += part.loss;
         sums.bpp += part.bpp;
         sums.psnr += part.psnr;
         sums.pictures += part.pictures;
-        for (name, gradient) in gradients {
-            let gradient = (gradient / settings.workers as f64)?;
-            let sum = match total.remove(&name) {
-                Some(sum) => (sum + gradient)?,
-                None => gradient,
-            };
-            total.insert(name, sum);
-        }
+        all.push(gradients);
     }
-    Ok((total, sums))
+    Ok((all, sums))
 }
 
 fn worker_gradients(
@@ -319,10 +317,11 @@ fn worker_gradients(
     step: u64,
     worker: usize,
     share: usize,
-) -> candle_core::Result<(Vec<(String, Tensor)>, Sums)> {
+) -> candle_core::Result<(Gradients, Sums)> {
     // Seeded by the step, so that a resumed run sees the very same crops and noise.
     let stream = step * settings.workers as u64 + worker as u64;
-    let mut rng = StdRng::seed_from_u64(settings.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
+    let mut rng =
+        StdRng::seed_from_u64(settings.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17));
     let side = settings.crop;
     let mut pixels = Vec::with_capacity(share * side * side * 3);
     let mut positions = Vec::with_capacity(share);
@@ -337,10 +336,10 @@ fn worker_gradients(
     let pass = codec.pass(parameters, &x, &positions, Quantiser::Noise(&mut rng))?;
     let loss = Codec::loss(&pass, &positions)?;
     let mut store = loss.backward()?;
-    let mut gradients = Vec::with_capacity(parameters.len());
+    let mut gradients = Gradients::new();
     for (name, value) in parameters {
         if let Some(gradient) = store.remove(value) {
-            gradients.push((name.clone(), gradient.detach()));
+            gradients.insert(name.clone(), gradient.detach());
         }
     }
     let mse = pass.mse.to_vec1::<f32>()?;

@@ -43,7 +43,8 @@ pub(super) fn initial(arch: &Architecture, rng: &mut StdRng) -> Values {
     values.get_mut(&format!("scale.{last}.bias")).expect("has a bias").1.fill(18.0);
 
     let knots = |c: usize, f: &dyn Fn(f32) -> f32| {
-        let data = (0..QUALITY_KNOTS).flat_map(|k| vec![f(k as f32 / (QUALITY_KNOTS - 1) as f32); c]).collect();
+        let data =
+            (0..QUALITY_KNOTS).flat_map(|k| vec![f(k as f32 / (QUALITY_KNOTS - 1) as f32); c]).collect();
         (vec![QUALITY_KNOTS, c], data)
     };
     // A uniform quantiser of step Δ at high rate spends λ·255²·Δ²/36 = 1/(2 ln 2) a coefficient: 1/Δ ∝ √λ.
@@ -126,7 +127,12 @@ fn transform_start(arch: &Architecture, values: &mut Values) {
     // The analysis carries the same functions first, then further ones of chroma.
     let mut analysis_patch = synthesis_patch.clone();
     let wider = lowest(192, 64);
-    analysis_patch.extend(wider.iter().filter(|b| !synthesis_patch.contains(b)).take(arch.analysis.saturating_sub(arch.synthesis)));
+    analysis_patch.extend(
+        wider
+            .iter()
+            .filter(|b| !synthesis_patch.contains(b))
+            .take(arch.analysis.saturating_sub(arch.synthesis)),
+    );
     let latent = latent_basis(arch.y, &synthesis_patch);
 
     let c = arch.analysis;

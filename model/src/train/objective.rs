@@ -122,7 +122,9 @@ impl Codec {
             let parameter = |name: &str| parameter(p, &self.scale.parameter(index, name));
             x = match layer {
                 Layer::Shuffle(k) => ops::shuffle(&x, *k)?,
-                Layer::Conv3 { .. } => ops::linear(&ops::unfold3(&x)?, parameter("weight")?, parameter("bias")?)?,
+                Layer::Conv3 { .. } => {
+                    ops::linear(&ops::unfold3(&x)?, parameter("weight")?, parameter("bias")?)?
+                }
                 _ => ops::linear(&x, parameter("weight")?, parameter("bias")?)?,
             };
             if index != last && !matches!(layer, Layer::Shuffle(_)) {
@@ -178,7 +180,9 @@ fn step_masks(n: usize, h: usize, w: usize, channels: usize, device: &Device) ->
             for (at, cell) in mask.chunks_exact_mut(channels).enumerate() {
                 cell[group_at(step, at / w, at % w) * group..][..group].fill(1.0);
             }
-            Tensor::from_vec(mask, (1, h, w, channels), device)?.broadcast_as((n, h, w, channels))?.contiguous()
+            Tensor::from_vec(mask, (1, h, w, channels), device)?
+                .broadcast_as((n, h, w, channels))?
+                .contiguous()
         })
         .collect()
 }

@@ -1,23 +1,49 @@
 //! AdamW (Loshchilov & Hutter 2019) with gradient clipping and an exponential moving average.
+//!
+//! State lives on the host, and one pass over it does everything: with tensor operations this took as
+//! long as the gradients themselves. A GPU sends 5 MB of gradients a step for it.
 
 use crate::nn::Parameters;
-use candle_core::{Result, Tensor, Var};
+use crate::nn::ops::with_values;
+use candle_core::{Device, Result, Tensor, Var};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-const BETA1: f64 = 0.9;
-const BETA2: f64 = 0.98;
-const EPSILON: f64 = 1e-8;
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.98;
+const EPSILON: f32 = 1e-8;
 
-/// Trained values and everything that a resumed run needs.
+/// One parameter and what is remembered of it.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    pub(super) shape: Vec<usize>,
+    pub(super) value: Vec<f32>,
+    /// Running mean of the gradient.
+    pub(super) first: Vec<f32>,
+    /// Running mean of its square.
+    pub(super) second: Vec<f32>,
+    /// Moving average of the value: what is validated and shipped.
+    pub(super) average: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Slot {
+    pub(super) fn new(shape: Vec<usize>, value: Vec<f32>) -> Slot {
+        let zeros = vec![0.0; value.len()];
+        Slot {
+            shape,
+            average: value.clone(),
+            first: zeros.clone(),
+            second: zeros.clone(),
+            gradient: zeros,
+            value,
+        }
+    }
+}
+
+/// All parameters by name.
 pub(super) struct Optimiser {
-    /// Values now.
-    pub(super) values: BTreeMap<String, Var>,
-    /// First moments.
-    pub(super) first: BTreeMap<String, Tensor>,
-    /// Second moments.
-    pub(super) second: BTreeMap<String, Tensor>,
-    /// Moving average of the values: what is evaluated and shipped.
-    pub(super) average: BTreeMap<String, Tensor>,
+    pub(super) slots: BTreeMap<String, Slot>,
     /// Steps taken.
     pub(super) step: u64,
 }
@@ -32,57 +58,117 @@ pub(super) struct Rates {
     pub(super) average: f64,
 }
 
-impl Optimiser {
-    pub(super) fn new(values: BTreeMap<String, Tensor>) -> Result<Optimiser> {
-        let zeros = values.iter().map(|(k, v)| Ok((k.clone(), v.zeros_like()?))).collect::<Result<BTreeMap<_, _>>>()?;
-        Ok(Optimiser {
-            first: zeros.clone(),
-            second: zeros,
-            average: values.clone(),
-            values: values.into_iter().map(|(k, v)| Ok((k, Var::from_tensor(&v)?))).collect::<Result<_>>()?,
-            step: 0,
-        })
-    }
+/// Gradients of one worker, by name.
+pub(super) type Gradients = BTreeMap<String, Tensor>;
 
-    /// The values as the networks look them up.
-    pub(super) fn parameters(&self) -> Parameters {
-        self.values.iter().map(|(k, v)| (k.clone(), v.as_tensor().clone())).collect()
+impl Optimiser {
+    /// The values, as variables that the networks look up and gradients flow to.
+    pub(super) fn variables(&self, device: &Device) -> Result<Parameters> {
+        let variable =
+            |slot: &Slot| Var::from_slice(&slot.value, slot.shape.as_slice(), device).map(Var::into_inner);
+        self.slots.iter().map(|(name, slot)| Ok((name.clone(), variable(slot)?))).collect()
     }
 
     /// The moving average, as the networks look it up.
-    pub(super) fn averaged(&self) -> Parameters {
-        self.average.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    pub(super) fn averaged(&self, device: &Device) -> Result<Parameters> {
+        let tensor = |slot: &Slot| Tensor::from_slice(&slot.average, slot.shape.as_slice(), device);
+        self.slots.iter().map(|(name, slot)| Ok((name.clone(), tensor(slot)?))).collect()
     }
 
-    /// Takes one step along `gradients`; returns the norm of the gradient before clipping.
-    pub(super) fn step(&mut self, gradients: &BTreeMap<String, Tensor>, rates: &Rates) -> Result<f64> {
-        let mut square = 0.0;
-        for gradient in gradients.values() {
-            square += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-        }
-        let norm = square.sqrt();
+    /// Takes one step along the mean of the workers' gradients; returns its norm before clipping. Where
+    /// that is no finite number, nothing is changed.
+    pub(super) fn step(&mut self, workers: &[Gradients], rates: &Rates) -> Result<f64> {
+        let mut slots: Vec<(&String, &mut Slot)> = self.slots.iter_mut().collect();
+        let share = 1.0 / workers.len() as f32;
+        let squares = slots
+            .par_iter_mut()
+            .map(|(name, slot)| {
+                slot.gradient.fill(0.0);
+                for gradients in workers {
+                    let Some(gradient) = gradients.get(*name) else { continue };
+                    let gradient = gradient.to_device(&Device::Cpu)?;
+                    with_values([&gradient], |[values]| {
+                        slot.gradient.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
+                        Ok(())
+                    })?;
+                }
+                Ok(slot.gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>())
+            })
+            .collect::<Result<Vec<f64>>>()?;
+        let norm = squares.iter().sum::<f64>().sqrt();
         if !norm.is_finite() {
             return Ok(norm);
         }
-        let clip = (rates.clip / norm).min(1.0);
         self.step += 1;
-        let (c1, c2) = (1.0 - BETA1.powf(self.step as f64), 1.0 - BETA2.powf(self.step as f64));
-        // The average must not remember the first, untrained values.
-        let average = rates.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64));
-        for (name, gradient) in gradients {
-            let gradient = (gradient * clip)?.detach();
-            let first = ((&self.first[name] * BETA1)? + (&gradient * (1.0 - BETA1))?)?.detach();
-            let second = ((&self.second[name] * BETA2)? + (gradient.sqr()? * (1.0 - BETA2))?)?.detach();
-            let update = ((&first / c1)? / ((&second / c2)?.sqrt()? + EPSILON)?)?;
-            let var = &self.values[name];
+        let at = Pass {
+            clip: (rates.clip / norm).min(1.0) as f32,
+            correction1: 1.0 / (1.0 - BETA1.powf(self.step as f32)),
+            correction2: 1.0 / (1.0 - BETA2.powf(self.step as f32)),
+            learning: rates.learning as f32,
+            // The average must not remember the first, untrained values.
+            average: rates.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64)) as f32,
+        };
+        slots.par_iter_mut().for_each(|(name, slot)| {
             let decay = if name.ends_with("weight") { rates.weight_decay } else { 0.0 };
-            let value = ((var.as_tensor() * (1.0 - rates.learning * decay))? - (update * rates.learning)?)?.detach();
-            let mean = ((&self.average[name] * average)? + (&value * (1.0 - average))?)?.detach();
-            var.set(&value)?;
-            self.first.insert(name.clone(), first);
-            self.second.insert(name.clone(), second);
-            self.average.insert(name.clone(), mean);
-        }
+            at.update(slot, 1.0 - (rates.learning * decay) as f32);
+        });
         Ok(norm)
+    }
+}
+
+/// The numbers of one step.
+struct Pass {
+    clip: f32,
+    correction1: f32,
+    correction2: f32,
+    learning: f32,
+    average: f32,
+}
+
+impl Pass {
+    fn update(&self, slot: &mut Slot, keep: f32) {
+        let moments = slot.first.iter_mut().zip(&mut slot.second);
+        let values = slot.value.iter_mut().zip(&mut slot.average);
+        for ((value, average), ((first, second), gradient)) in values.zip(moments.zip(&slot.gradient)) {
+            let gradient = gradient * self.clip;
+            *first = BETA1 * *first + (1.0 - BETA1) * gradient;
+            *second = BETA2 * *second + (1.0 - BETA2) * gradient * gradient;
+            let update = *first * self.correction1 / ((*second * self.correction2).sqrt() + EPSILON);
+            *value = *value * keep - self.learning * update;
+            *average = self.average * *average + (1.0 - self.average) * *value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Descends (x − 3)² from 0.
+    #[test]
+    fn finds_the_minimum_of_a_parabola() {
+        let slots = BTreeMap::from([("x".to_string(), Slot::new(vec![1], vec![0.0]))]);
+        let mut optimiser = Optimiser { slots, step: 0 };
+        let rates = Rates { learning: 0.05, weight_decay: 0.0, clip: 100.0, average: 0.9 };
+        for _ in 0..400 {
+            let x = optimiser.variables(&Device::Cpu).unwrap().remove("x").unwrap();
+            let loss = (&x - 3.0).unwrap().sqr().unwrap().sum_all().unwrap();
+            let gradient = loss.backward().unwrap().remove(&x).unwrap();
+            optimiser.step(&[Gradients::from([("x".to_string(), gradient)])], &rates).unwrap();
+        }
+        let slot = &optimiser.slots["x"];
+        assert!((slot.value[0] - 3.0).abs() < 0.05, "{:?}", slot.value);
+        assert!((slot.average[0] - 3.0).abs() < 0.05, "{:?}", slot.average);
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_changes_nothing() {
+        let slots = BTreeMap::from([("x".to_string(), Slot::new(vec![1], vec![2.0]))]);
+        let mut optimiser = Optimiser { slots, step: 0 };
+        let rates = Rates { learning: 0.1, weight_decay: 0.0, clip: 1.0, average: 0.9 };
+        let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
+        let norm = optimiser.step(&[Gradients::from([("x".to_string(), nan)])], &rates).unwrap();
+        assert!(norm.is_nan());
+        assert_eq!((optimiser.step, optimiser.slots["x"].value[0]), (0, 2.0));
     }
 }

@@ -37,11 +37,11 @@ async fn rest(mut stream: TcpStream) -> Vec<u8> {
 async fn shutdown_finishes_what_is_in_work_and_accepts_no_more() {
     let (state, gate) = gated(Config::default());
     let (address, stop, serving) = start(state.clone()).await;
+    // A browser's spare connection must not hold the end up. First, so that it is surely accepted.
+    let spare = TcpStream::connect(address).await.unwrap();
     let mut client = upload_head(address, png(20).len()).await;
     client.write_all(&png(20)).await.unwrap();
     let (gate, _) = gate.arrived().await;
-    // A browser's spare connection must not hold the end up.
-    let spare = TcpStream::connect(address).await.unwrap();
 
     stop.send(()).unwrap();
     assert!(rest(spare).await.is_empty());

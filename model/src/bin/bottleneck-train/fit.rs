@@ -78,7 +78,8 @@ const ONE_THREAD: &str = "CANDLE_NUM_THREADS";
 fn again_with_one_thread() -> anyhow::Result<()> {
     use std::os::unix::process::CommandExt;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let error = std::process::Command::new(program).args(std::env::args_os().skip(1)).env(ONE_THREAD, "1").exec();
+    let error =
+        std::process::Command::new(program).args(std::env::args_os().skip(1)).env(ONE_THREAD, "1").exec();
     Err(error).context("cannot restart with one thread a worker")
 }
 
@@ -111,14 +112,16 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
                 .iter()
                 .map(|p| serde_json::json!({"position": p.position, "bpp": p.bpp, "psnr": p.psnr, "log_cost": p.log_cost}))
                 .collect();
-            let line = serde_json::json!({"step": step, "pixels": pixels, "seconds": seconds, "points": points});
+            let line =
+                serde_json::json!({"step": step, "pixels": pixels, "seconds": seconds, "points": points});
             if let Err(e) = writeln!(log, "{line}") {
                 eprintln!("warning: cannot write the log: {e}");
             }
         }
     })?;
     let exported = train::export(&architecture, &averaged, true)?;
-    std::fs::write(&args.out, exported.whole).with_context(|| format!("cannot write {}", args.out.display()))?;
+    std::fs::write(&args.out, exported.whole)
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
     println!("wrote {}", args.out.display());
     Ok(())
 }
@@ -126,7 +129,9 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
 fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
     let device = match args.device.as_str() {
         "cpu" => candle_core::Device::Cpu,
-        "cuda" => candle_core::Device::new_cuda(0).context("cannot use a GPU (built with --features cuda?)")?,
+        "cuda" => {
+            candle_core::Device::new_cuda(0).context("cannot use a GPU (built with --features cuda?)")?
+        }
         other => anyhow::bail!("--device is {other}; allowed: cpu, cuda"),
     };
     let architecture = bottleneck_model::Architecture::named(&args.profile)
@@ -164,7 +169,9 @@ fn print(progress: &Progress, steps: u64) {
             for why in skipped {
                 eprintln!("skipped {why}");
             }
-            println!("{training} pictures to train on, {validation} held out; starting at step {from} of {steps}");
+            println!(
+                "{training} pictures to train on, {validation} held out; starting at step {from} of {steps}"
+            );
         }
         Progress::Steps { step, rate, mpixels, bpp, psnr, loss, norm, learning } => {
             let left = (steps - step) as f64 / rate.max(1e-9);
@@ -176,7 +183,11 @@ fn print(progress: &Progress, steps: u64) {
         }
         Progress::Validated { step, pixels, seconds, points } => {
             let mean = points.iter().map(|p| p.log_cost).sum::<f64>() / points.len() as f64;
-            print!("validation at step {step} ({:.2} Gpixel, {:.0} min): cost {mean:.4} ", *pixels as f64 / 1e9, seconds / 60.0);
+            print!(
+                "validation at step {step} ({:.2} Gpixel, {:.0} min): cost {mean:.4} ",
+                *pixels as f64 / 1e9,
+                seconds / 60.0
+            );
             for p in points {
                 print!(" {:.3} bpp {:.2} dB,", p.bpp, p.psnr);
             }
