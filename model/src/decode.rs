@@ -1,6 +1,6 @@
 //! Bytes → pixels: the mirror image of `encode.rs`, one call a stage.
 
-use crate::entropy;
+use crate::entropy::{self, Table};
 use crate::latents::{Grid, walk};
 use crate::plain::Map;
 use crate::synthesis::Synthesis;
@@ -102,7 +102,8 @@ pub fn decode_container(
     let rows_of = |strip: usize| (height - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize);
     let latents = |strip: usize| -> Result<Option<Map>, DecodeError> {
         let Some(data) = container.strips.get(strip) else { return Ok(None) };
-        let y_hat = strip_latents(model, container.quality, Grid::new(width, rows_of(strip)), data);
+        let grid = Grid::new(width, rows_of(strip));
+        let y_hat = strip_latents(model, container.quality, grid, data, |_, _| {});
         y_hat.map(Some).map_err(|what| DecodeError::Damaged { strip, what })
     };
 
@@ -124,17 +125,94 @@ pub fn decode_container(
     Ok(())
 }
 
+/// The integer latents of every strip, in coding order (FORMAT.md, section 6.1): equal on every machine.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn symbols(container: &Container<'_>, model: &Model) -> Result<Vec<Vec<i16>>, DecodeError> {
+    if container.model != model.id() {
+        return Err(DecodeError::UnknownModel { found: container.model, known: model.id() });
+    }
+    let read = |(strip, data): (usize, &&[u8])| {
+        let mut symbols = Vec::new();
+        let rows = (usize::from(container.height) - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize);
+        let grid = Grid::new(container.width.into(), rows);
+        strip_latents(model, container.quality, grid, data, |value, _| symbols.push(value))
+            .map_err(|what| DecodeError::Damaged { strip, what })?;
+        Ok(symbols)
+    };
+    container.strips.iter().enumerate().map(read).collect()
+}
+
 /// Entropy decoding of one strip: its bytes → ŷ, corrected and unscaled.
-fn strip_latents(model: &Model, quality: Quality, grid: Grid, data: &[u8]) -> Result<Map, &'static str> {
+/// `seen` is told every symbol with the table that it was read with.
+fn strip_latents(
+    model: &Model,
+    quality: Quality,
+    grid: Grid,
+    data: &[u8],
+    mut seen: impl FnMut(i16, &Table),
+) -> Result<Map, &'static str> {
     let mut coder = entropy::Decoder::new(data);
+    let mut next = |table: &Table| -> Result<i16, &'static str> {
+        let value = coder.get(table)?;
+        seen(value, table);
+        Ok(value)
+    };
     let tables = model.tables.z(quality);
     let mut z = vec![0; grid.z_h * grid.z_w * tables.len()];
     for (i, z) in z.iter_mut().enumerate() {
-        *z = coder.get(&tables[i % tables.len()])?;
+        *z = next(&tables[i % tables.len()])?;
     }
-    let y_hat = walk(model, quality, grid, &z, |level, _, _, _, _| {
-        coder.get(&model.tables.residual[level as usize])
-    })?;
+    let y_hat =
+        walk(model, quality, grid, &z, |level, _, _, _, _| next(&model.tables.residual[usize::from(level)]))?;
     coder.finish()?;
     Ok(y_hat)
+}
+
+#[cfg(all(test, feature = "nn"))]
+mod tests {
+    use super::*;
+    use crate::{Backend, Encoder};
+
+    /// Invariant 7: what is computed is what is coded.
+    #[test]
+    fn coded_bytes_stay_near_the_information_content() {
+        let encoder = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
+        let image = crate::pixels::test_picture(300, 200);
+        for q in [0, 20_000, 65_535] {
+            let bytes = encoder.encode(&image, Quality(q)).unwrap();
+            let container = Container::parse(&bytes, &Limits::default()).unwrap();
+            let data = container.strips[0];
+            let mut bits = 0.0;
+            let grid = Grid::new(300, 200);
+            let seen = |value: i16, table: &Table| bits += table.bits(value);
+            strip_latents(encoder.model(), container.quality, grid, data, seen).unwrap();
+            let content = bits / 8.0;
+            assert!(data.len() as f64 <= content * 1.005 + 32.0, "{} bytes for {content}", data.len());
+            assert!(data.len() as f64 >= content - 8.0, "{} bytes for {content}", data.len());
+            assert_eq!(bytes.len() - data.len(), 22);
+        }
+    }
+
+    /// Strips with a halo equal the whole: g_s over all of ŷ at once.
+    #[test]
+    fn strips_equal_the_whole() {
+        let encoder = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
+        let model = encoder.model();
+        let image = crate::pixels::test_picture(40, 1200);
+        let bytes = encoder.encode(&image, Quality(40_000)).unwrap();
+        let container = Container::parse(&bytes, &Limits::default()).unwrap();
+        let mut whole = Map::zeros(0, 3, model.architecture.y);
+        for (strip, data) in container.strips.iter().enumerate() {
+            let grid = Grid::new(40, (1200 - 512 * strip).min(512));
+            let part = strip_latents(model, container.quality, grid, data, |_, _| {}).unwrap();
+            whole.dims.h += part.dims.h;
+            whole.data.extend(part.data);
+        }
+        let expected = Synthesis::new(model, container.quality).strip(None, &whole, None, (40, 1200));
+        let found = decode(&bytes, model, &Limits::default()).unwrap();
+        assert_eq!(found.rgb.len(), expected.len());
+        assert!(found.rgb.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= 1));
+    }
 }

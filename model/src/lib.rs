@@ -1,4 +1,9 @@
-//! The Bottleneck codec.
+//! The Bottleneck codec: a convolutional autoencoder whose quantised, entropy-coded latents are the picture.
+//!
+//! Without features this is the decoder core, plain Rust: [`decode`] and [`decode_rows`] with a [`Model`].
+//! Feature `ingest` reads photographs, `nn` adds the [`Encoder`] in candle (`cuda`: on a GPU), `train` the
+//! trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
+//! FORMAT.md.
 
 mod decode;
 mod entropy;
@@ -26,9 +31,13 @@ mod nn;
 pub mod train;
 
 pub use bottleneck_proto::{Limits, ModelId, Quality};
-pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows};
+pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, symbols};
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder};
 pub use network::Architecture;
 pub use pixels::Image;
 pub use weights::{LayerCost, Model, WeightsError};
+
+/// The frozen model of the golden tests.
+#[cfg(all(test, feature = "nn"))]
+pub(crate) const TINY: &[u8] = include_bytes!("../../tests/data/tiny.safetensors");

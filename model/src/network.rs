@@ -263,15 +263,15 @@ impl Architecture {
         if step == 0 {
             return Network::new("mean0", 16, vec![Layer::Linear { input: self.hyper, output: self.y }]);
         }
-        self.from_latents(&format!("mean{step}"))
+        self.latent_chain(&format!("mean{step}"))
     }
 
     /// Latent residual correction (Minnen & Singh 2020): (ŷ, features) → what to add to ŷ.
     pub(crate) fn correction(&self) -> Network {
-        self.from_latents("correction")
+        self.latent_chain("correction")
     }
 
-    fn from_latents(&self, name: &str) -> Network {
+    fn latent_chain(&self, name: &str) -> Network {
         let c = self.hyper;
         Network::new(
             name,

@@ -23,6 +23,22 @@ pub(crate) fn from_network(value: f32) -> u8 {
     (value * 127.5 + 128.0) as u8
 }
 
+/// A picture with slopes, edges and texture, the same on every machine.
+#[cfg(all(test, feature = "nn"))]
+pub(crate) fn test_picture(width: u32, height: u32) -> Image {
+    let mut rgb = Vec::with_capacity((width * height * 3) as usize);
+    for y in 0..height {
+        for x in 0..width {
+            let texture = (x * x + 3 * y * y + x * y) % 29;
+            let edge = if (x / 37 + y / 23) % 2 == 0 { 60 } else { 0 };
+            rgb.extend(
+                [x * 90 / width + edge, y * 120 / height + texture, 80 + edge + texture].map(|v| v as u8),
+            );
+        }
+    }
+    Image { width, height, rgb }
+}
+
 #[cfg(all(test, feature = "nn"))]
 mod tests {
     use super::*;

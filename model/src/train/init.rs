@@ -102,7 +102,7 @@ fn basis_value((colour, u, v): Basis, y: usize, x: usize, channel: usize) -> f32
 
 /// Sign of the 2×2 Hadamard function (a, b) at (dy, dx).
 fn hadamard(a: usize, b: usize, dy: usize, dx: usize) -> f32 {
-    if (a * dy + b * dx) % 2 == 0 { 0.5 } else { -0.5 }
+    if (a * dy + b * dx).is_multiple_of(2) { 0.5 } else { -0.5 }
 }
 
 /// Which (patch basis, Hadamard) pairs the channels of y carry, lowest frequencies first.

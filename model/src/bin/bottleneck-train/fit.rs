@@ -69,24 +69,31 @@ pub(crate) struct FitArgs {
     device: String,
 }
 
-/// Candle's own thread pool spins between the workers' operations, which costs two thirds of the speed:
-/// each worker computes alone.
-const ONE_THREAD: &str = "CANDLE_NUM_THREADS";
+/// What the process must start with to train fast on a CPU (measured, two cores: 1.6 times the steps a second).
+/// Candle's own thread pool spins between the workers' operations: each worker computes alone. And glibc's
+/// allocator gives every large tensor back to the system: it shall keep them.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("CANDLE_NUM_THREADS", "1"),
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
+    ("MALLOC_TOP_PAD_", "268435456"),
+];
 
-/// Starts this program again, in its place, with candle's pool switched off.
+/// Starts this program again, in its place, with [`ENVIRONMENT`].
 #[cfg(unix)]
-fn again_with_one_thread() -> anyhow::Result<()> {
+fn again() -> anyhow::Result<()> {
     use std::os::unix::process::CommandExt;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let error =
-        std::process::Command::new(program).args(std::env::args_os().skip(1)).env(ONE_THREAD, "1").exec();
-    Err(error).context("cannot restart with one thread a worker")
+        std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(ENVIRONMENT).exec();
+    Err(error).context("cannot start the training process")
 }
 
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     #[cfg(unix)]
-    if args.device == "cpu" && std::env::var_os(ONE_THREAD).is_none() {
-        return again_with_one_thread();
+    if args.device == "cpu" && std::env::var_os(ENVIRONMENT[0].0).is_none() {
+        return again();
     }
     let settings = settings(&args)?;
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
