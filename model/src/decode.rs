@@ -1,6 +1,6 @@
 //! Bytes → pixels: the mirror image of `encode.rs`, one call a stage.
 
-use crate::entropy::{self, Table};
+use crate::entropy;
 use crate::latents::{Grid, walk};
 use crate::plain::Map;
 use crate::synthesis::Synthesis;
@@ -130,42 +130,59 @@ pub fn decode_container(
 /// # Errors
 /// Those of [`decode`].
 pub fn symbols(container: &Container<'_>, model: &Model) -> Result<Vec<Vec<i16>>, DecodeError> {
+    let mut symbols = vec![vec![]; container.strips.len()];
+    each_symbol(container, model, |strip, value, _| symbols[strip].push(value))?;
+    Ok(symbols)
+}
+
+/// What a symbol belongs to.
+#[derive(Clone, Copy)]
+pub(crate) enum Symbol {
+    /// z of a channel.
+    Z(usize),
+    /// A residual of a scale level.
+    Residual(u8),
+}
+
+/// Tells `seen` every symbol of a stream: strip, value, and what it belongs to.
+pub(crate) fn each_symbol(
+    container: &Container<'_>,
+    model: &Model,
+    mut seen: impl FnMut(usize, i16, Symbol),
+) -> Result<(), DecodeError> {
     if container.model != model.id() {
         return Err(DecodeError::UnknownModel { found: container.model, known: model.id() });
     }
-    let read = |(strip, data): (usize, &&[u8])| {
-        let mut symbols = Vec::new();
+    for (strip, data) in container.strips.iter().enumerate() {
         let rows = (usize::from(container.height) - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize);
         let grid = Grid::new(container.width.into(), rows);
-        strip_latents(model, container.quality, grid, data, |value, _| symbols.push(value))
+        strip_latents(model, container.quality, grid, data, |value, symbol| seen(strip, value, symbol))
             .map_err(|what| DecodeError::Damaged { strip, what })?;
-        Ok(symbols)
-    };
-    container.strips.iter().enumerate().map(read).collect()
+    }
+    Ok(())
 }
 
 /// Entropy decoding of one strip: its bytes → ŷ, corrected and unscaled.
-/// `seen` is told every symbol with the table that it was read with.
+/// `seen` is told every symbol.
 fn strip_latents(
     model: &Model,
     quality: Quality,
     grid: Grid,
     data: &[u8],
-    mut seen: impl FnMut(i16, &Table),
+    mut seen: impl FnMut(i16, Symbol),
 ) -> Result<Map, &'static str> {
     let mut coder = entropy::Decoder::new(data);
-    let mut next = |table: &Table| -> Result<i16, &'static str> {
-        let value = coder.get(table)?;
-        seen(value, table);
+    let mut next = |symbol: Symbol| -> Result<i16, &'static str> {
+        let value = coder.get(model.tables.of(quality, symbol))?;
+        seen(value, symbol);
         Ok(value)
     };
-    let tables = model.tables.z(quality);
-    let mut z = vec![0; grid.z_h * grid.z_w * tables.len()];
+    let channels = model.architecture.z;
+    let mut z = vec![0; grid.z_h * grid.z_w * channels];
     for (i, z) in z.iter_mut().enumerate() {
-        *z = next(&tables[i % tables.len()])?;
+        *z = next(Symbol::Z(i % channels))?;
     }
-    let y_hat =
-        walk(model, quality, grid, &z, |level, _, _, _, _| next(&model.tables.residual[usize::from(level)]))?;
+    let y_hat = walk(model, quality, grid, &z, |level, _, _, _, _| next(Symbol::Residual(level)))?;
     coder.finish()?;
     Ok(y_hat)
 }
@@ -186,7 +203,8 @@ mod tests {
             let data = container.strips[0];
             let mut bits = 0.0;
             let grid = Grid::new(300, 200);
-            let seen = |value: i16, table: &Table| bits += table.bits(value);
+            let tables = &encoder.model().tables;
+            let seen = |value: i16, symbol| bits += tables.of(container.quality, symbol).bits(value);
             strip_latents(encoder.model(), container.quality, grid, data, seen).unwrap();
             let content = bits / 8.0;
             assert!(data.len() as f64 <= content * 1.005 + 32.0, "{} bytes for {content}", data.len());

@@ -1,5 +1,6 @@
 //! Model files (FORMAT.md, section 4) and the decoder that is made from one.
 
+use crate::decode::Symbol;
 use crate::entropy::Table;
 use crate::network::{Architecture, Network};
 use crate::plain::Floats;
@@ -99,6 +100,14 @@ impl Tables {
     pub(crate) fn z(&self, quality: bottleneck_proto::Quality) -> &[Table] {
         let set = (u32::from(quality.0) * (Z_SETS as u32 - 1) + 32767) / 65535;
         &self.z[set as usize * self.z_channels..][..self.z_channels]
+    }
+
+    /// The table that a symbol is coded with.
+    pub(crate) fn of(&self, quality: bottleneck_proto::Quality, symbol: Symbol) -> &Table {
+        match symbol {
+            Symbol::Z(channel) => &self.z(quality)[channel],
+            Symbol::Residual(level) => &self.residual[usize::from(level)],
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From trained floats to model files: half-precision weights, integer scale network, integer tables.
 
+use super::calibrate::Calibration;
 use crate::entropy::PRECISION;
 use crate::network::{Architecture, Network, QUALITY_KNOTS};
 use crate::nn::{Parameters, parameter};
@@ -29,6 +30,9 @@ pub enum ExportError {
     /// A layer of the scale network cannot be made an integer one.
     #[error("{0}")]
     Scale(String),
+    /// The pictures that tables are counted on cannot be encoded.
+    #[error("cannot calibrate the tables: {0}")]
+    Calibration(String),
     /// The file to start from cannot be read.
     #[error("cannot read {path}: {source}")]
     File {
@@ -60,11 +64,15 @@ struct Blob {
 
 type Blobs = BTreeMap<String, Blob>;
 
-/// Makes the files of a model from trained values.
+/// Makes the files of a model from trained values; residuals are priced as Gaussians without a calibration.
+///
+/// # Errors
+/// Names the tensor that is missing, or the layer that does not fit its integer form.
 pub fn export(
     architecture: &Architecture,
     values: &Parameters,
     experimental: bool,
+    calibration: Option<&Calibration>,
 ) -> Result<Exported, ExportError> {
     let mut decoder = Blobs::new();
     for network in architecture.decoder_networks() {
@@ -75,7 +83,12 @@ pub fn export(
     let layers = integer_layers(&scale, values)?;
     ScaleNetwork::new(&scale, layers.clone()).map_err(ExportError::Scale)?;
     scale_blobs(&scale, &layers, &mut decoder);
-    let residual = (0..LEVELS).map(residual_table).collect();
+    let residual = (0..LEVELS)
+        .map(|level| {
+            let p = calibration.map_or_else(|| gaussian(level), |c| c.probabilities(level));
+            (-residual_reach(level), counts(&p))
+        })
+        .collect();
     table_blobs("tables.residual", residual, &mut decoder);
     table_blobs("tables.z", z_tables(architecture, values)?, &mut decoder);
 
@@ -189,11 +202,19 @@ fn counts(probabilities: &[f64]) -> Vec<u16> {
     counts.into_iter().map(|c| c as u16).collect()
 }
 
-/// A zero-mean Gaussian of scale level `level`, integrated over unit intervals; the escape holds the tails.
-fn residual_table(level: usize) -> (i16, Vec<u16>) {
-    let sigma = SCALE_MIN * (LEVEL_STEP * level as f64).exp();
-    let reach = ((5.0 * sigma).ceil() as i16 + 1).min(RESIDUAL_MAX);
-    let tail = |x: f64| 0.5 * libm::erfc(x / sigma / std::f64::consts::SQRT_2);
+fn deviation(level: usize) -> f64 {
+    SCALE_MIN * (LEVEL_STEP * level as f64).exp()
+}
+
+/// The table of scale level `level` holds −reach..=reach.
+pub(super) fn residual_reach(level: usize) -> i16 {
+    ((5.0 * deviation(level)).ceil() as i16 + 1).min(RESIDUAL_MAX)
+}
+
+/// A zero-mean Gaussian of scale level `level`, integrated over unit intervals; last, both tails.
+pub(super) fn gaussian(level: usize) -> Vec<f64> {
+    let reach = residual_reach(level);
+    let tail = |x: f64| 0.5 * libm::erfc(x / deviation(level) / std::f64::consts::SQRT_2);
     let mut p: Vec<f64> = (-reach..=reach)
         .map(|v| {
             let distance = f64::from(v.abs());
@@ -201,7 +222,7 @@ fn residual_table(level: usize) -> (i16, Vec<u16>) {
         })
         .collect();
     p.push(2.0 * tail(f64::from(reach) + 0.5));
-    (-reach, counts(&p))
+    p
 }
 
 /// Logistic priors of z along the rate scale.
@@ -295,9 +316,9 @@ mod tests {
     #[test]
     fn tables_sum_and_stay_positive() {
         for level in 0..LEVELS {
-            let (first, counts) = residual_table(level);
+            let counts = counts(&gaussian(level));
             assert_eq!(counts.iter().map(|&c| u32::from(c)).sum::<u32>(), 1 << PRECISION);
-            assert_eq!(counts.len(), 2 * first.unsigned_abs() as usize + 2);
+            assert_eq!(counts.len(), 2 * residual_reach(level) as usize + 2);
         }
         for (mean, scale) in [(0.0, 0.01), (-200.0, 1.0), (200.0, 3.0), (3.3, 40.0)] {
             let (first, counts) = logistic_table(mean, scale);

@@ -5,6 +5,7 @@
 //! prior, the distortion is the reconstruction term, and λ plays the part of 1/β of a β-VAE, up to
 //! constants (Kingma & Welling 2014; Higgins et al. 2017; Ballé et al. 2018).
 
+mod calibrate;
 mod checkpoint;
 mod data;
 mod export;
@@ -15,6 +16,8 @@ mod optimiser;
 mod rate;
 mod validate;
 
+pub use crate::nn::Parameters;
+pub use calibrate::{Calibration, calibrate};
 pub use checkpoint::{CheckpointError, averaged};
 pub use data::{DataError, Photos};
 pub use export::{ExportError, Exported, export, initial_weights};

@@ -126,7 +126,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
             }
         }
     })?;
-    let exported = train::export(&architecture, &averaged, true)?;
+    let exported = crate::export::calibrated(&architecture, &averaged, &args.data)?;
     std::fs::write(&args.out, exported.whole)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
     println!("wrote {}", args.out.display());
