@@ -44,7 +44,7 @@ pub enum LoadError {
     },
     /// Width times height is above [`Options::max_pixels`](super::Options::max_pixels).
     #[error(
-        "the picture has too many pixels: found {width} x {height}, allowed {max_pixels} in all; scale it down first"
+        "the picture has too many pixels: found {width} x {height}, allowed {max_pixels} in all; scale it down, or raise the pixel limit"
     )]
     TooManyPixels {
         /// Width in pixels, as the header says.
