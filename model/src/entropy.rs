@@ -1,11 +1,15 @@
 //! Entropy coding: a range coder over integer tables. FORMAT.md, section 6.
 
-use constriction::BitArray;
-use constriction::stream::model::{DecoderModel, EncoderModel, EntropyModel};
-use constriction::stream::queue::{DefaultRangeDecoder, DefaultRangeEncoder};
-use constriction::stream::{Decode, Encode};
-use std::borrow::Borrow;
+use constriction::stream::Decode;
+use constriction::stream::model::{DecoderModel, EntropyModel};
+use constriction::stream::queue::DefaultRangeDecoder;
 use std::num::NonZeroU32;
+#[cfg(feature = "nn")]
+use {
+    constriction::BitArray,
+    constriction::stream::{Encode, model::EncoderModel, queue::DefaultRangeEncoder},
+    std::borrow::Borrow,
+};
 
 /// Bits of a table: its counts sum to 2^16.
 pub(crate) const PRECISION: usize = 16;
@@ -64,6 +68,7 @@ impl Table {
         value.clamp(i32::from(self.first), i32::from(self.last())) as i16
     }
 
+    #[cfg(feature = "nn")]
     fn index(&self, value: i16) -> usize {
         if value < self.first || value > self.last() {
             self.cumulative.len() - 2
@@ -102,6 +107,7 @@ impl EntropyModel<PRECISION> for &Table {
     type Probability = u32;
 }
 
+#[cfg(feature = "nn")]
 impl EncoderModel<PRECISION> for &Table {
     fn left_cumulative_and_probability(&self, symbol: impl Borrow<usize>) -> Option<(u32, NonZeroU32)> {
         let &index = symbol.borrow();
@@ -132,6 +138,7 @@ impl EntropyModel<PRECISION> for Bit {
 
 const HALF: NonZeroU32 = NonZeroU32::new(1 << (PRECISION - 1)).unwrap();
 
+#[cfg(feature = "nn")]
 impl EncoderModel<PRECISION> for Bit {
     fn left_cumulative_and_probability(&self, symbol: impl Borrow<bool>) -> Option<(u32, NonZeroU32)> {
         Some((u32::from(*symbol.borrow()) << (PRECISION - 1), HALF))

@@ -22,6 +22,10 @@ pub(crate) enum Layer {
     /// channel vector `q`.
     Block { channels: usize },
     /// Space to depth by `k`: channel order (dy, dx, c).
+    #[cfg_attr(
+        not(any(test, feature = "nn")),
+        expect(dead_code, reason = "only the encoder's networks have one")
+    )]
     Unshuffle(usize),
     /// Depth to space by `k`: the inverse.
     Shuffle(usize),
@@ -213,6 +217,7 @@ impl Architecture {
     }
 
     /// g_a: picture (H, W, 3) → y (H/16, W/16, y).
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn analysis(&self) -> Network {
         let c = self.analysis;
         let mut layers = vec![Layer::Unshuffle(8), Layer::Linear { input: 192, output: c }];
@@ -222,6 +227,7 @@ impl Architecture {
     }
 
     /// h_a: scaled y (H/16, W/16, y), sides multiples of 4 → z before rounding (H/64, W/64, z).
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn hyper_analysis(&self) -> Network {
         let c = self.hyper;
         Network::new(
@@ -327,6 +333,7 @@ impl Architecture {
     }
 
     /// Networks that only the encoder has.
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn encoder_networks(&self) -> Vec<Network> {
         vec![self.analysis(), self.hyper_analysis()]
     }

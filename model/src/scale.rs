@@ -7,11 +7,13 @@ use crate::kernels::{Dims, unfold3};
 use crate::network::{Layer, Network};
 use bottleneck_proto::Quality;
 
-/// Scale levels: standard deviations from [`SCALE_MIN`] up by a factor e^[`LEVEL_STEP`] each.
+/// Scale levels: standard deviations from 0.11 up by a factor e^0.123 each.
 pub(crate) const LEVELS: usize = 64;
 /// Standard deviation of level 0.
+#[cfg(feature = "train")]
 pub(crate) const SCALE_MIN: f64 = 0.11;
 /// Logarithm of the ratio of two levels: ln(256 / 0.11) / 63.
+#[cfg(feature = "train")]
 pub(crate) const LEVEL_STEP: f64 = 0.123_056_2;
 
 /// Fraction bits of the network's input.
@@ -20,9 +22,11 @@ const INPUT_BITS: u32 = 5;
 const ACTIVATION_BITS: u32 = 6;
 const ACTIVATION_TOP: i32 = 4095;
 /// The same bound as a real number.
+#[cfg(feature = "train")]
 pub(crate) const ACTIVATION_MAX: f64 = ACTIVATION_TOP as f64 / (1 << ACTIVATION_BITS) as f64;
-/// The quality enters as `quality >> QUALITY_SHIFT`, in units of 1/[`QUALITY_UNIT`].
+/// The quality enters as `quality >> QUALITY_SHIFT`, in units of 1/32.
 pub(crate) const QUALITY_SHIFT: u32 = 10;
+#[cfg(feature = "train")]
 pub(crate) const QUALITY_UNIT: i32 = 1 << INPUT_BITS;
 /// Largest magnitude of a z symbol.
 pub(crate) const Z_MAX: i16 = 127;

@@ -9,7 +9,7 @@ use candle_core::{Result, Tensor, bail};
 use std::collections::HashMap;
 
 /// Named parameters.
-pub type Parameters = HashMap<String, Tensor>;
+pub(crate) type Parameters = HashMap<String, Tensor>;
 
 /// Looks up a parameter; the error names it.
 pub(crate) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Result<&'a Tensor> {

@@ -124,6 +124,7 @@ pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 }
 
 /// Runs `f` on the values of contiguous f32 CPU tensors.
+#[cfg(feature = "train")]
 pub(crate) fn with_values<const N: usize, R>(
     tensors: [&Tensor; N],
     f: impl FnOnce([&[f32]; N]) -> Result<R>,
@@ -143,6 +144,7 @@ fn dims4(layout: &Layout) -> Result<(usize, Dims)> {
     Ok((n, Dims { h, w, c }))
 }
 
+#[cfg(feature = "train")]
 type Grads3 = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 struct Linear;

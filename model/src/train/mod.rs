@@ -16,13 +16,15 @@ mod optimiser;
 mod rate;
 mod validate;
 
-pub use crate::nn::Parameters;
 pub use calibrate::{Calibration, calibrate};
 pub use checkpoint::{CheckpointError, averaged};
 pub use data::{DataError, Photos};
 pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
 pub use validate::{Operating, validate};
+
+/// Named weights of a model in training.
+pub type Parameters = std::collections::HashMap<String, candle_core::Tensor>;
 
 /// λ at the two ends of the rate scale, for `λ · MSE + bpp` with the MSE of 0..=255 values.
 /// Between them λ is geometric in the quality.
