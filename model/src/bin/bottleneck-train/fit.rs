@@ -34,9 +34,9 @@ pub(crate) struct FitArgs {
     /// Side of the random crops in pixels, a multiple of 64.
     #[arg(long, default_value_t = 192)]
     crop: usize,
-    /// Highest learning rate.
-    #[arg(long, default_value_t = 1e-3)]
-    learning_rate: f64,
+    /// Highest learning rate: 1e-3 unless told, 2e-4 with --init, so that what was learned is not shaken off.
+    #[arg(long)]
+    learning_rate: Option<f64>,
     /// Learning rate at the end.
     #[arg(long, default_value_t = 1e-6)]
     final_rate: f64,
@@ -156,7 +156,7 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         steps: args.steps,
         batch: args.batch,
         crop: args.crop,
-        learning_rate: args.learning_rate,
+        learning_rate: args.learning_rate.unwrap_or(if args.init.is_some() { 2e-4 } else { 1e-3 }),
         final_rate: args.final_rate,
         warm_up: args.warm_up,
         hold: args.hold,
