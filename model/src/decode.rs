@@ -93,16 +93,13 @@ pub fn decode_container(
     model: &Model,
     sink: &mut dyn RowSink,
 ) -> Result<(), DecodeError> {
-    if container.model != model.id() {
-        return Err(DecodeError::UnknownModel { found: container.model, known: model.id() });
-    }
+    check_model(container, model)?;
     let (width, height) = (usize::from(container.width), usize::from(container.height));
     let synthesis = Synthesis::new(model, container.quality);
     let strips = container.strips.len();
-    let rows_of = |strip: usize| (height - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize);
     let latents = |strip: usize| -> Result<Option<Map>, DecodeError> {
         let Some(data) = container.strips.get(strip) else { return Ok(None) };
-        let grid = Grid::new(width, rows_of(strip));
+        let grid = Grid::new(width, strip_rows(height, strip));
         let y_hat = strip_latents(model, container.quality, grid, data, |_, _| {});
         y_hat.map(Some).map_err(|what| DecodeError::Damaged { strip, what })
     };
@@ -113,7 +110,7 @@ pub fn decode_container(
     let (mut current, mut below) = (first?, second?);
     for strip in 0..strips {
         // The latents of the strip after next are decoded while this one becomes pixels.
-        let size = (width, rows_of(strip));
+        let size = (width, strip_rows(height, strip));
         let y_hat = current.as_ref().expect("latents were decoded for every strip");
         let (rgb, next) = rayon::join(
             || synthesis.strip(above.as_ref(), y_hat, below.as_ref(), size),
@@ -123,6 +120,18 @@ pub fn decode_container(
         (above, current, below) = (current, below, next?);
     }
     Ok(())
+}
+
+fn check_model(container: &Container<'_>, model: &Model) -> Result<(), DecodeError> {
+    if container.model == model.id() {
+        return Ok(());
+    }
+    Err(DecodeError::UnknownModel { found: container.model, known: model.id() })
+}
+
+/// Picture rows that strip `strip` of a picture of `height` rows covers.
+fn strip_rows(height: usize, strip: usize) -> usize {
+    (height - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize)
 }
 
 /// The integer latents of every strip, in coding order (FORMAT.md, section 6.1): equal on every machine.
@@ -150,12 +159,9 @@ pub(crate) fn each_symbol(
     model: &Model,
     mut seen: impl FnMut(usize, i16, Symbol),
 ) -> Result<(), DecodeError> {
-    if container.model != model.id() {
-        return Err(DecodeError::UnknownModel { found: container.model, known: model.id() });
-    }
+    check_model(container, model)?;
     for (strip, data) in container.strips.iter().enumerate() {
-        let rows = (usize::from(container.height) - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize);
-        let grid = Grid::new(container.width.into(), rows);
+        let grid = Grid::new(container.width.into(), strip_rows(container.height.into(), strip));
         strip_latents(model, container.quality, grid, data, |value, symbol| seen(strip, value, symbol))
             .map_err(|what| DecodeError::Damaged { strip, what })?;
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Values that one task handles, a multiple of any channel count times rows is kept by the callers.
+/// Rows that one task handles.
 const ROWS: usize = 1024;
 
 /// An algebraic sigmoid: no exponential, so equal on every machine.

@@ -1,7 +1,6 @@
 //! AdamW (Loshchilov & Hutter 2019) with gradient clipping and an exponential moving average.
 //!
-//! State lives on the host, and one pass over it does everything: with tensor operations this took as
-//! long as the gradients themselves. A GPU sends 5 MB of gradients a step for it.
+//! State lives on the host, and one pass over it does everything. A GPU sends 5 MB of gradients a step for it.
 
 use crate::nn::Parameters;
 use crate::nn::ops::with_values;
