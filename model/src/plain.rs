@@ -59,6 +59,7 @@ impl<'a> Runner<'a> {
             x = match *layer {
                 Layer::Linear { output, .. } => linear(&x, p("weight"), p("bias"), output),
                 Layer::Conv3 { output, .. } => conv3(&x, p("weight"), p("bias"), output),
+                Layer::Conv2 { output, grow, .. } => conv2(&x, grow, p("weight"), p("bias"), output),
                 Layer::Block { channels } => {
                     let mut branch = Map::zeros(x.dims.h, x.dims.w, channels);
                     kernels::depthwise3(
@@ -88,6 +89,18 @@ impl<'a> Runner<'a> {
                     kernels::shuffle(&x.data, x.dims, k, &mut out.data);
                     out
                 }
+                Layer::LappedUnshuffle(k) => {
+                    let Dims { h, w, c } = x.dims;
+                    let mut out = Map::zeros(h / k + 1, w / k + 1, k * k * c);
+                    kernels::lapped_unshuffle(&x.data, x.dims, k, &mut out.data);
+                    out
+                }
+                Layer::LappedShuffle(k) => {
+                    let Dims { h, w, c } = x.dims;
+                    let mut out = Map::zeros((h - 1) * k, (w - 1) * k, c / (k * k));
+                    kernels::lapped_shuffle(&x.data, x.dims, k, &mut out.data);
+                    out
+                }
             };
         }
         x
@@ -100,7 +113,21 @@ fn linear(x: &Map, weight: &[f32], bias: &[f32], output: usize) -> Map {
     out
 }
 
-/// Rows unfolded at a time: bounds the memory of the nine-fold copy.
+fn conv2(x: &Map, grow: bool, weight: &[f32], bias: &[f32], output: usize) -> Map {
+    let Dims { h, w, c } = kernels::corners(x.dims, grow);
+    let mut out = Map::zeros(h, w, output);
+    let mut unfolded = vec![0.0; UNFOLD_ROWS.min(h) * w * 4 * x.dims.c];
+    for first in (0..h).step_by(UNFOLD_ROWS) {
+        let rows = first..(first + UNFOLD_ROWS).min(h);
+        let unfolded = &mut unfolded[..rows.len() * w * 4 * c];
+        kernels::unfold2(&x.data, x.dims, grow, rows.clone(), unfolded);
+        let out = &mut out.data[rows.start * w * output..rows.end * w * output];
+        kernels::linear(unfolded, weight, bias, out);
+    }
+    out
+}
+
+/// Rows unfolded at a time: bounds the memory of the copies.
 const UNFOLD_ROWS: usize = 16;
 
 fn conv3(x: &Map, weight: &[f32], bias: &[f32], output: usize) -> Map {

@@ -13,14 +13,15 @@ mod backward;
 
 #[cfg(feature = "train")]
 pub(crate) use backward::{
-    depthwise3_backward, gate_backward, linear_backward, scaled_add_backward, unfold3_backward,
+    depthwise3_backward, gate_backward, linear_backward, scaled_add_backward, unfold2_backward,
+    unfold3_backward,
 };
 pub(crate) use depthwise::depthwise3;
 pub(crate) use elementwise::{gate, scaled_add};
 pub(crate) use matmul::linear;
 #[cfg(feature = "train")]
 pub(crate) use matmul::{Matrix, matmul};
-pub(crate) use rearrange::{shuffle, unfold3, unshuffle};
+pub(crate) use rearrange::{corners, lapped_shuffle, lapped_unshuffle, shuffle, unfold2, unfold3, unshuffle};
 
 /// Height, width and channels of one map, whose data is `h * w * c` values in that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -75,6 +75,12 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
         );
         check("gate", &[x()], |v| ops::gate(&v[0]), |v| ops::composed::gate(&v[0]));
         check("unfold3", &[x()], |v| ops::unfold3(&v[0]), |v| ops::composed::unfold3(&v[0]));
+        let corner = |grow| move |v: &[Var]| ops::unfold2(&v[0], grow);
+        let composed = |grow| move |v: &[Var]| ops::composed::unfold2(&v[0], grow);
+        check("unfold2", &[x()], corner(true), composed(true));
+        if h > 1 {
+            check("unfold2", &[x()], corner(false), composed(false));
+        }
         let inputs = [x(), var(&[2, h, w, 16], 6), var(&[2, 16], 7)];
         check(
             "scaled_add",
@@ -115,4 +121,6 @@ fn candle_and_plain_networks_agree() {
     assert_parity(&arch.mean(0), 3, 3, arch.hyper);
     assert_parity(&arch.correction(), 3, 5, arch.y + arch.hyper);
     assert_parity(&arch.synthesis(), 3, 2, arch.y);
+    assert_parity(&Architecture::tiny().analysis(), 48, 32, 3);
+    assert_parity(&Architecture::tiny().synthesis(), 3, 2, Architecture::tiny().y);
 }
