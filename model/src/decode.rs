@@ -130,7 +130,7 @@ fn check_model(container: &Container<'_>, model: &Model) -> Result<(), DecodeErr
 }
 
 /// Picture rows that strip `strip` of a picture of `height` rows covers.
-fn strip_rows(height: usize, strip: usize) -> usize {
+pub(crate) fn strip_rows(height: usize, strip: usize) -> usize {
     (height - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize)
 }
 
@@ -170,7 +170,7 @@ pub(crate) fn each_symbol(
 
 /// Entropy decoding of one strip: its bytes → ŷ, corrected and unscaled.
 /// `seen` is told every symbol.
-fn strip_latents(
+pub(crate) fn strip_latents(
     model: &Model,
     quality: Quality,
     grid: Grid,

@@ -152,7 +152,7 @@ impl Encoder {
         quality: Quality,
     ) -> Result<Vec<u8>, EncodeError> {
         let mut y = analysis.strip(image, strip)?;
-        let gain: Vec<f32> = self.model.gain(quality);
+        let gain: Vec<f32> = self.model.log_gain(quality).iter().map(|g| g.exp()).collect();
         y.data
             .chunks_exact_mut(gain.len())
             .for_each(|cell| cell.iter_mut().zip(&gain).for_each(|(y, g)| *y *= g));

@@ -4,7 +4,7 @@
 //! self-contained: its border counts as the picture's.
 
 use crate::network::{STEPS, group_at};
-use crate::plain::{Map, Runner};
+use crate::plain::Map;
 use crate::weights::Model;
 use bottleneck_proto::Quality;
 
@@ -39,18 +39,19 @@ pub(crate) fn walk<E>(
 ) -> Result<Map, E> {
     let architecture = &model.architecture;
     let (channels, group) = (architecture.y, architecture.y / STEPS);
-    let runner = Runner::new(&model.floats, crate::quality::position(quality));
+    let position = crate::quality::position(quality);
+    let run = |name: &str, inputs: &[&Map]| model.networks.run(name, inputs, position);
     // Networks see whole cells of z; what lies beyond the coded grid has residual 0.
     let (rows, columns) = (4 * grid.z_h, 4 * grid.z_w);
     let levels = model.scale.levels(z, grid.z_h, grid.z_w, quality);
     let mut z_map = Map::zeros(grid.z_h, grid.z_w, architecture.z);
     z_map.data.iter_mut().zip(z).for_each(|(f, &i)| *f = f32::from(i));
-    let features = runner.run(&architecture.hyper_synthesis(), z_map);
+    let features = run("hyper_synthesis", &[&z_map]);
 
     let mut y_hat = Map::zeros(rows, columns, channels);
     for step in 0..STEPS {
-        let input = if step == 0 { features.clone() } else { concatenate(&y_hat, &features) };
-        let mean = runner.run(&architecture.mean(step), input);
+        let inputs = [&y_hat, &features];
+        let mean = run(&architecture.mean(step).name, if step == 0 { &inputs[1..] } else { &inputs });
         for row in 0..rows {
             for column in 0..columns {
                 let first = group_at(step, row, column) * group;
@@ -65,8 +66,8 @@ pub(crate) fn walk<E>(
         }
     }
 
-    let correction = runner.run(&architecture.correction(), concatenate(&y_hat, &features));
-    let inverse: Vec<f32> = runner.log_gain().iter().map(|g| (-g).exp()).collect();
+    let correction = run("correction", &[&y_hat, &features]);
+    let inverse: Vec<f32> = model.log_gain(quality).iter().map(|g| (-g).exp()).collect();
     let mut out = Map::zeros(grid.h, grid.w, channels);
     for (row, out) in out.data.chunks_exact_mut(grid.w * channels).enumerate() {
         let from = row * columns * channels;
@@ -75,14 +76,4 @@ pub(crate) fn walk<E>(
         }
     }
     Ok(out)
-}
-
-fn concatenate(a: &Map, b: &Map) -> Map {
-    let mut out = Map::zeros(a.dims.h, a.dims.w, a.dims.c + b.dims.c);
-    let pairs = a.data.chunks_exact(a.dims.c).zip(b.data.chunks_exact(b.dims.c));
-    for (out, (a, b)) in out.data.chunks_exact_mut(a.dims.c + b.dims.c).zip(pairs) {
-        out[..a.len()].copy_from_slice(a);
-        out[a.len()..].copy_from_slice(b);
-    }
-    out
 }

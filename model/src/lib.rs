@@ -28,6 +28,8 @@ pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
 #[cfg(feature = "train")]
+pub mod speed;
+#[cfg(feature = "train")]
 pub mod train;
 
 pub use bottleneck_proto::{Limits, ModelId, Quality};

@@ -1,23 +1,21 @@
 //! g_s by strips: rows of ŷ in, rows of pixels out. FORMAT.md, section 7.
 
-use crate::network::Network;
 use crate::pixels::from_network;
-use crate::plain::{Map, Runner};
+use crate::plain::Map;
 use crate::weights::Model;
 use bottleneck_proto::Quality;
 
 /// Runs g_s on the rows of one strip with a halo from its neighbours, so that strips equal the whole.
 pub(crate) struct Synthesis<'a> {
-    runner: Runner<'a>,
-    network: Network,
+    model: &'a Model,
+    position: f32,
     halo: usize,
 }
 
 impl<'a> Synthesis<'a> {
     pub(crate) fn new(model: &'a Model, quality: Quality) -> Synthesis<'a> {
-        let network = model.architecture.synthesis();
-        let halo = network.halo();
-        Synthesis { runner: Runner::new(&model.floats, crate::quality::position(quality)), network, halo }
+        let halo = model.architecture.synthesis().halo();
+        Synthesis { model, position: crate::quality::position(quality), halo }
     }
 
     /// RGB of `pixels` (width, rows) from the strip's ŷ and those of its neighbours, where it has any.
@@ -40,7 +38,7 @@ impl<'a> Synthesis<'a> {
         ];
         parts.into_iter().flatten().for_each(|part| input.data.extend_from_slice(&part.data));
 
-        let picture = self.runner.run(&self.network, input);
+        let picture = self.model.networks.run("synthesis", &[&input], self.position);
         let stride = picture.dims.w * 3;
         let first = halo_above * 16;
         let mut rgb = Vec::with_capacity(width * rows * 3);

@@ -3,7 +3,7 @@
 use super::{knot_weights, ops, run};
 use crate::kernels::Dims;
 use crate::network::{Architecture, Network};
-use crate::plain::{Floats, Map, Runner};
+use crate::plain::{Map, Networks};
 use candle_core::{Device, Result, Tensor, Var};
 
 /// Reproducible values in −1..1.
@@ -93,7 +93,7 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
 
 /// The same random network in candle and in plain Rust (invariant 3).
 fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
-    let mut floats = Floats::default();
+    let mut floats = std::collections::HashMap::new();
     let mut tensors = super::Parameters::new();
     for (index, (name, shape)) in network.parameters().enumerate() {
         let count: usize = shape.iter().product();
@@ -103,13 +103,21 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
         floats.insert(name, data);
     }
     let x = values(h * w * c, 7);
-    let plain = Runner::new(&floats, 0.3).run(network, Map { dims: Dims { h, w, c }, data: x.clone() });
+    let of = |name: &str, _: &[usize]| Ok::<_, std::convert::Infallible>(floats[name].clone());
+    let Ok(mut networks) = Networks::new(std::slice::from_ref(network), of);
+    let map = Map { dims: Dims { h, w, c }, data: x.clone() };
+    let plain = networks.run(&network.name, &[&map], 0.3);
     let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
     let tensor = Tensor::from_vec(x, (1, h, w, c), &Device::Cpu).unwrap();
     let candle = run(network, &tensors, &tensor, &knots).unwrap();
     let Dims { h, w, c } = plain.dims;
     let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
     assert_close(&network.name, &candle, &plain, 1e-5);
+    // And without SIMD.
+    networks.scalar();
+    let scalar = networks.run(&network.name, &[&map], 0.3).data;
+    let scalar = Tensor::from_vec(scalar, (1, h, w, c), &Device::Cpu).unwrap();
+    assert_close(&network.name, &scalar, &plain, 1e-5);
 }
 
 #[test]
