@@ -29,18 +29,22 @@ pub(crate) enum ApiError {
     Picture(#[from] LoadError),
     #[error("{0}")]
     Size(EncodeError),
-    #[error("the queue is full: try again shortly")]
-    QueueFull,
+    #[error("the queue is full: try again in {retry_after} s")]
+    QueueFull { retry_after: u64 },
     #[error("too many uploads at once: try again shortly")]
     UploadsFull,
+    #[error("the picture's turn did not come in time: try again in {retry_after} s")]
+    QueueTimeout { retry_after: u64 },
     #[error("the service is starting")]
     Starting,
     #[error("the service is shutting down")]
     Draining,
     #[error("the service is out of order: see its log")]
     Failed,
-    #[error("the picture was not encoded in time")]
-    Timeout,
+    #[error("the picture was not decoded in time: send a smaller one")]
+    DecodeTimeout,
+    #[error("the picture was not encoded in time: send a smaller one")]
+    EncodeTimeout,
     /// The text goes to the log; the client learns no internals.
     #[error("internal error: {0}")]
     Internal(String),
@@ -72,21 +76,25 @@ impl ApiError {
                 // 413 is for bytes; these are pixels, and options that do not fit the picture.
                 ErrorKind::TooLarge | ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             },
-            ApiError::QueueFull | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
-            ApiError::Starting | ApiError::Draining | ApiError::Failed => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::QueueFull { .. } | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::QueueTimeout { .. } | ApiError::Starting | ApiError::Draining | ApiError::Failed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ApiError::DecodeTimeout | ApiError::EncodeTimeout => StatusCode::GATEWAY_TIMEOUT,
             ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn retry_after(&self) -> Option<HeaderValue> {
-        let seconds = match self {
-            ApiError::QueueFull | ApiError::UploadsFull | ApiError::Starting => "1",
+        match self {
+            ApiError::QueueFull { retry_after } | ApiError::QueueTimeout { retry_after } => {
+                Some((*retry_after).into())
+            }
+            ApiError::UploadsFull | ApiError::Starting => Some(1.into()),
             // Time for a load balancer to notice, or for a restart.
-            ApiError::Draining | ApiError::Failed => "5",
-            _ => return None,
-        };
-        Some(HeaderValue::from_static(seconds))
+            ApiError::Draining | ApiError::Failed => Some(5.into()),
+            _ => None,
+        }
     }
 }
 

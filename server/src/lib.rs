@@ -1,20 +1,29 @@
 //! The Bottleneck HTTP service: photographs in, bottleneck codes out.
 //!
 //! The way of a request: the [`app`] router checks the query, the body is read against a memory
-//! budget, a place in the queue is taken, the picture is decoded on the blocking pool, and the one
-//! inference thread encodes it. Every stage is bounded; what does not fit is refused at once.
+//! budget, a place in the queue is taken for the size that the picture's header claims, the picture is
+//! decoded on the blocking pool, the inference thread runs the networks on batches of strips, and the
+//! thread pool codes them. Every stage is bounded in memory and in time; what does not fit is refused at
+//! once.
 #![forbid(unsafe_code)]
 
 mod codec;
+mod config;
 mod encode;
 mod error;
 mod etag;
+mod guard;
 mod health;
 mod inference;
+mod info;
+mod job;
 mod models;
 mod multipart;
 mod params;
+mod psnr;
+mod queue;
 mod request_log;
+mod self_test;
 mod serve;
 mod state;
 mod upload;
@@ -23,9 +32,10 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
 
-pub use codec::{Codec, ServedModel};
+pub use codec::{Codec, Coding, ServedModel};
+pub use config::{Config, ConfigError};
 pub use serve::serve;
-pub use state::{AppState, Config, StartError};
+pub use state::{AppState, StartError};
 
 /// Every route of the service, for a socket ([`serve`]) or for a test without one.
 pub fn app(state: AppState) -> Router {
@@ -33,6 +43,7 @@ pub fn app(state: AppState) -> Router {
         .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/info", get(info::get))
         .route("/v1/encode", post(encode::post))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}/decoder", get(models::decoder))

@@ -1,48 +1,11 @@
 use crate::codec::ServedModel;
+use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
 use crate::inference::Inference;
+use crate::queue::Queue;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-
-/// Limits of the service. Together they bound its memory, whatever is uploaded.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Longest request body, in bytes.
-    pub max_body_bytes: usize,
-    /// Bytes of upload held at once, over all requests.
-    pub upload_memory: usize,
-    /// Largest picture, in pixels.
-    pub max_pixels: u64,
-    /// Longest side of a picture, in pixels.
-    pub max_dimension: u32,
-    /// Uploaded pictures that may wait or be in work at once; more get 429.
-    pub queue: usize,
-    /// Pictures held decoded at once: waiting for inference, or in it.
-    pub pictures: usize,
-    /// Longest time from the head of a request to its answer.
-    pub timeout: Duration,
-    /// Longest pause within an upload.
-    pub upload_pause: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Config {
-            max_body_bytes: 64 << 20,
-            upload_memory: 256 << 20,
-            max_pixels: 100_000_000,
-            max_dimension: 65_535,
-            queue: 64,
-            // One in inference and a few decoded ahead of it; each may be 300 MB.
-            pictures: (processors + 1).min(4),
-            timeout: Duration::from_secs(60),
-            upload_pause: Duration::from_secs(15),
-        }
-    }
-}
+use tokio::sync::{Semaphore, watch};
 
 /// Where the service is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,19 +25,14 @@ pub enum StartError {
     /// Two models of one profile: a request could not name the second.
     #[error("two models have the profile {0:?}")]
     DuplicateProfile(String),
-    /// A size of zero, or one that the counters cannot hold.
-    #[error("the limit {name} must be from 1 to {max}")]
-    Limit {
-        /// Name of the field of [`Config`].
-        name: &'static str,
-        /// Largest value allowed.
-        max: usize,
-    },
+    /// A limit that cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The inference thread could not be started.
     #[error("cannot start the inference thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// The first encode failed.
-    #[error("the warm-up encode failed: {0}")]
+    /// A model failed its self-test.
+    #[error("the self-test of a model failed: {0}")]
     WarmUp(String),
 }
 
@@ -88,8 +46,8 @@ struct Shared {
     inference: Inference,
     phase: watch::Sender<Phase>,
     uploads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
-    pictures: Arc<Semaphore>,
+    queue: Arc<Queue>,
+    decoders: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -106,13 +64,14 @@ impl AppState {
                 return Err(StartError::DuplicateProfile(profile.clone()));
             }
         }
-        let uploads = counter("upload_memory", config.upload_memory)?;
-        let queue = counter("queue", config.queue)?;
-        let pictures = counter("pictures", config.pictures)?;
+        config.check()?;
+        let queue = Arc::new(Queue::new(&config));
         let phase = watch::Sender::new(Phase::Starting);
         let codecs = models.iter().map(|model| model.codec.clone()).collect();
-        let inference = Inference::start(codecs, config.pictures, phase.clone())?;
-        Ok(AppState(Arc::new(Shared { config, models, inference, phase, uploads, queue, pictures })))
+        let inference = Inference::start(codecs, &config, queue.clone(), phase.clone())?;
+        let uploads = Arc::new(Semaphore::new(config.upload_memory));
+        let decoders = Arc::new(Semaphore::new(config.decoders));
+        Ok(AppState(Arc::new(Shared { config, models, inference, phase, uploads, queue, decoders })))
     }
 
     /// Waits until the warm-up has run, and says how it went.
@@ -158,6 +117,12 @@ impl AppState {
         })
     }
 
+    /// Where the networks run.
+    pub(crate) fn device(&self) -> &'static str {
+        // One thread runs them all, on one device; there is at least one model.
+        self.models().first().map_or("", |model| model.codec.device())
+    }
+
     pub(crate) fn inference(&self) -> &Inference {
         &self.0.inference
     }
@@ -167,30 +132,23 @@ impl AppState {
         &self.0.uploads
     }
 
-    /// Counts the decoded pictures that are held.
-    pub(crate) fn pictures(&self) -> &Arc<Semaphore> {
-        &self.0.pictures
+    /// Counts the uploads that are being decoded.
+    pub(crate) fn decoders(&self) -> &Arc<Semaphore> {
+        &self.0.decoders
     }
 
-    /// Takes a place in the queue, or says why there is none.
-    pub(crate) fn enter_queue(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        if self.phase() == Phase::Draining {
-            return Err(ApiError::Draining);
-        }
-        self.0.queue.clone().try_acquire_owned().map_err(|_| ApiError::QueueFull)
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// Whether pictures are taken at all.
+    pub(crate) fn check_open(&self) -> Result<(), ApiError> {
+        if self.phase() == Phase::Draining { Err(ApiError::Draining) } else { Ok(()) }
     }
 }
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppState").field("config", self.config()).field("phase", &self.phase()).finish()
-    }
-}
-
-fn counter(name: &'static str, size: usize) -> Result<Arc<Semaphore>, StartError> {
-    if (1..=Semaphore::MAX_PERMITS).contains(&size) {
-        Ok(Arc::new(Semaphore::new(size)))
-    } else {
-        Err(StartError::Limit { name, max: Semaphore::MAX_PERMITS })
     }
 }
