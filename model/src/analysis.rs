@@ -4,7 +4,7 @@ use crate::encode::Strip;
 use crate::network::Network;
 use crate::nn::{self, Parameters};
 use crate::pixels::to_network;
-use crate::plain::{Map, Networks};
+use crate::plain::{Map, Networks, Scratch};
 use crate::{Architecture, WeightsError};
 use bottleneck_proto::STRIP_ROWS;
 use candle_core::{Device, Result, Tensor};
@@ -43,7 +43,9 @@ impl Transforms {
     fn run(&self, name: &str, maps: &[Map], positions: &[f32]) -> Result<Vec<Map>> {
         let (networks, parameters, device) = match self {
             Transforms::Plain(networks) => {
-                let alone = |(map, &position): (&Map, &f32)| networks.run(name, &[map], position);
+                let alone = |(map, &position): (&Map, &f32)| {
+                    networks.run(name, &[map], position, &mut Scratch::default())
+                };
                 return Ok(maps.iter().zip(positions).map(alone).collect());
             }
             Transforms::Candle { networks, parameters, device } => (networks, parameters, device),

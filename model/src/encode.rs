@@ -3,7 +3,7 @@
 use crate::analysis::{Analysis, Transforms};
 use crate::entropy;
 use crate::latents::{Grid, walk};
-use crate::plain::{Map, Networks};
+use crate::plain::{Map, Networks, Scratch};
 use crate::weights::{self, DECODER_TENSOR, LayerCost};
 use crate::{Image, Model, Quality, WeightsError};
 use bottleneck_proto::{Container, ContainerError, STRIP_ROWS};
@@ -165,12 +165,19 @@ impl Encoder {
         let tables = self.model.tables.z(*quality);
         let mut coder = entropy::Encoder::default();
         z.iter().enumerate().for_each(|(i, &z)| coder.put(z, &tables[i % tables.len()]));
-        let Ok(_) = walk(&self.model, *quality, *grid, z, |level, row, column, channel, mean| {
-            let value = y.data[(row * grid.w + column) * y.dims.c + channel];
-            let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
-            coder.put(residual, &self.model.tables.residual[usize::from(level)]);
-            Ok::<_, Infallible>(residual)
-        });
+        let Ok(_) = walk(
+            &self.model,
+            *quality,
+            *grid,
+            z,
+            &mut Scratch::default(),
+            |level, row, column, channel, mean| {
+                let value = y.data[(row * grid.w + column) * y.dims.c + channel];
+                let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
+                coder.put(residual, &self.model.tables.residual[usize::from(level)]);
+                Ok::<_, Infallible>(residual)
+            },
+        );
         coder.finish()
     }
 

@@ -3,6 +3,7 @@
 
 use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
 use crate::network::{Layer, Network};
+use crate::pixels::from_network;
 use crate::quality;
 use std::collections::HashMap;
 
@@ -18,13 +19,6 @@ impl Map {
         Map { dims: Dims { h, w, c }, data: vec![0.0; h * w * c] }
     }
 
-    /// The same in the memory of a map that is not needed any more; the values are left over from it.
-    fn reused(spare: &mut Vec<f32>, h: usize, w: usize, c: usize) -> Map {
-        let mut data = std::mem::take(spare);
-        data.resize(h * w * c, 0.0);
-        Map { dims: Dims { h, w, c }, data }
-    }
-
     /// Rows `rows` of the map.
     pub(crate) fn rows(&self, rows: std::ops::Range<usize>) -> Map {
         let stride = self.dims.w * self.dims.c;
@@ -37,6 +31,26 @@ impl Map {
     /// The inputs of a line: `length` values from row `row` on, for every `stride` of them.
     fn segment(&self, row: usize, stride: usize, length: usize) -> Segment<'_> {
         Segment { data: &self.data[row * self.dims.w * self.dims.c..], stride, length }
+    }
+}
+
+/// Memory of maps that are not needed any more: taking from it saves the system's page faults.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    free: Vec<Vec<f32>>,
+}
+
+impl Scratch {
+    /// A map whose values are left over from others.
+    pub(crate) fn map(&mut self, h: usize, w: usize, c: usize) -> Map {
+        let mut data = self.free.pop().unwrap_or_default();
+        data.resize(h * w * c, 0.0);
+        Map { dims: Dims { h, w, c }, data }
+    }
+
+    /// Takes back a map.
+    pub(crate) fn give(&mut self, map: Map) {
+        self.free.push(map.data);
     }
 }
 
@@ -91,93 +105,136 @@ impl Networks {
 
     /// Runs the network called `name` on maps of equal size, whose channels are joined, at `position` (0..=1)
     /// on the rate scale.
-    pub(crate) fn run(&self, name: &str, inputs: &[&Map], position: f32) -> Map {
-        let mut rest = &self.networks[name][..];
+    pub(crate) fn run(&self, name: &str, inputs: &[&Map], position: f32, scratch: &mut Scratch) -> Map {
+        self.chain(&self.networks[name], inputs, position, scratch).unwrap_or_else(|| inputs[0].clone())
+    }
+
+    /// Runs the network called `name`, which ends in a picture, on `input`, and writes as many of its rows of
+    /// `width` pixels from row `first` on as `rgb` has room for.
+    pub(crate) fn picture(
+        &self,
+        name: &str,
+        input: &Map,
+        position: f32,
+        scratch: &mut Scratch,
+        (first, width): (usize, usize),
+        rgb: &mut [u8],
+    ) {
+        let operations = &self.networks[name][..];
+        match operations {
+            [
+                start @ ..,
+                Operation::Convolution { side: 2, grow: true, weights },
+                Operation::LappedShuffle(k),
+            ] => {
+                let last = self.chain(start, &[input], position, scratch);
+                let x = last.as_ref().unwrap_or(input);
+                kernels::lapped_pixels(self.isa, weights, *k, (&x.data, x.dims), (first, width), rgb);
+                last.into_iter().for_each(|x| scratch.give(x));
+            }
+            _ => {
+                let picture = self.run(name, &[input], position, scratch);
+                let stride = picture.dims.w * 3;
+                let rows = picture.data[first * stride..].chunks_exact(stride);
+                for (out, row) in rgb.chunks_exact_mut(width * 3).zip(rows) {
+                    out.iter_mut().zip(row).for_each(|(out, &v)| *out = from_network(v));
+                }
+                scratch.give(picture);
+            }
+        }
+    }
+
+    /// Runs `operations` one after the other; `None` where there are none.
+    fn chain(
+        &self,
+        operations: &[Operation],
+        inputs: &[&Map],
+        position: f32,
+        scratch: &mut Scratch,
+    ) -> Option<Map> {
+        let mut rest = operations;
         let mut x: Option<Map> = None;
-        let mut spare = Vec::new();
         while let Some((operation, others)) = rest.split_first() {
             let joined = [x.as_ref().unwrap_or(inputs[0])];
             let inputs = if x.is_none() { inputs } else { &joined };
-            let (out, used) = self.step(operation, others.first(), inputs, position, &mut spare);
+            let (out, used) = self.step(operation, others.first(), inputs, position, scratch);
             rest = &rest[used..];
-            spare = x.replace(out).map_or(vec![], |x| x.data);
+            x.replace(out).into_iter().for_each(|x| scratch.give(x));
         }
-        x.unwrap_or_else(|| inputs[0].clone())
+        x
     }
 
-    /// Runs `operation`, together with the `next` where both are one pass over memory, in the memory of `spare`;
-    /// how many were run.
+    /// Runs `operation`, together with the `next` where both are one pass over memory; how many were run.
     fn step(
         &self,
         operation: &Operation,
         next: Option<&Operation>,
         inputs: &[&Map],
         position: f32,
-        spare: &mut Vec<f32>,
+        scratch: &mut Scratch,
     ) -> (Map, usize) {
         let x = inputs[0];
         let Dims { h, w, c } = x.dims;
+        let mut out;
         match (operation, next) {
             (Operation::Linear(weights), Some(Operation::Shuffle(k))) if kernels::shuffles(weights, *k) => {
-                (self.linear(weights, inputs, *k, spare), 2)
+                return (self.linear(weights, inputs, *k, scratch), 2);
             }
-            (Operation::Linear(weights), _) => (self.linear(weights, inputs, 1, spare), 1),
+            (Operation::Linear(weights), _) => out = self.linear(weights, inputs, 1, scratch),
             (Operation::Unshuffle(k), Some(Operation::Linear(weights))) => {
-                let mut out = Map::reused(spare, h / k, w / k, weights.outputs());
+                out = scratch.map(h / k, w / k, weights.outputs());
                 let run = k * c;
                 let lines = |row: usize| (0..*k).map(|dy| x.segment(row * k + dy, run, run)).collect();
                 kernels::lines(self.isa, weights, w / k, 1, lines, &mut out.data);
-                (out, 2)
+                return (out, 2);
             }
             (Operation::Convolution { side, grow, weights }, _) => {
-                (self.convolution(x, *side, *grow, weights, spare), 1)
+                out = self.convolution(x, *side, *grow, weights, scratch);
             }
             (Operation::Block(block, scale), _) => {
-                let mut out = Map::reused(spare, h, w, c);
+                out = scratch.map(h, w, c);
                 let scale = quality::interpolate(scale, position);
                 block.run(self.isa, &x.data, x.dims, &scale, &mut out.data);
-                (out, 1)
             }
             (Operation::Unshuffle(k), _) => {
-                let mut out = Map::reused(spare, h / k, w / k, k * k * c);
+                out = scratch.map(h / k, w / k, k * k * c);
                 kernels::unshuffle(&x.data, x.dims, *k, &mut out.data);
-                (out, 1)
             }
             (Operation::Shuffle(k), _) => {
-                let mut out = Map::reused(spare, h * k, w * k, c / (k * k));
+                out = scratch.map(h * k, w * k, c / (k * k));
                 kernels::shuffle(&x.data, x.dims, *k, &mut out.data);
-                (out, 1)
             }
             (Operation::LappedUnshuffle(k), _) => {
-                let mut out = Map::reused(spare, h / k + 1, w / k + 1, k * k * c);
+                out = scratch.map(h / k + 1, w / k + 1, k * k * c);
                 kernels::lapped_unshuffle(&x.data, x.dims, *k, &mut out.data);
-                (out, 1)
             }
             (Operation::LappedShuffle(k), _) => {
-                let mut out = Map::reused(spare, (h - 1) * k, (w - 1) * k, c / (k * k));
+                out = scratch.map((h - 1) * k, (w - 1) * k, c / (k * k));
                 kernels::lapped_shuffle(&x.data, x.dims, *k, &mut out.data);
-                (out, 1)
             }
         }
+        (out, 1)
     }
 
-    fn linear(&self, weights: &Packed, inputs: &[&Map], shuffle: usize, spare: &mut Vec<f32>) -> Map {
+    fn linear(&self, weights: &Packed, inputs: &[&Map], shuffle: usize, scratch: &mut Scratch) -> Map {
         let Dims { h, w, .. } = inputs[0].dims;
-        let mut out = Map::reused(spare, h * shuffle, w * shuffle, weights.outputs() / (shuffle * shuffle));
+        let mut out = scratch.map(h * shuffle, w * shuffle, weights.outputs() / (shuffle * shuffle));
         let line = |row: usize| inputs.iter().map(|x| x.segment(row, x.dims.c, x.dims.c)).collect();
         kernels::lines(self.isa, weights, w, shuffle, line, &mut out.data);
         out
     }
 
     /// Each row of taps is one run of values of a map whose border is replicated.
-    fn convolution(&self, x: &Map, side: usize, grow: bool, weights: &Packed, spare: &mut Vec<f32>) -> Map {
+    fn convolution(&self, x: &Map, side: usize, grow: bool, weights: &Packed, scratch: &mut Scratch) -> Map {
         let border = if grow { 1 } else { 0 };
-        let padded = if grow { padded(x) } else { x.clone() };
+        let padded = if grow { Some(padded(x, scratch)) } else { None };
         let Dims { h, w, c } = x.dims;
         let across = |n: usize| n + 2 * border + 1 - side;
-        let mut out = Map::reused(spare, across(h), across(w), weights.outputs());
-        let line = |row: usize| (0..side).map(|dy| padded.segment(row + dy, c, side * c)).collect();
+        let mut out = scratch.map(across(h), across(w), weights.outputs());
+        let taps = padded.as_ref().unwrap_or(x);
+        let line = |row: usize| (0..side).map(|dy| taps.segment(row + dy, c, side * c)).collect();
         kernels::lines(self.isa, weights, across(w), 1, line, &mut out.data);
+        padded.into_iter().for_each(|map| scratch.give(map));
         out
     }
 }
@@ -203,15 +260,12 @@ fn operation(layer: &Layer, p: &[Vec<f32>]) -> Operation {
 }
 
 /// A map with one more cell on every side, equal to its nearest.
-fn padded(x: &Map) -> Map {
+fn padded(x: &Map, scratch: &mut Scratch) -> Map {
     let Dims { h, w, c } = x.dims;
-    let mut out =
-        Map { dims: Dims { h: h + 2, w: w + 2, c }, data: Vec::with_capacity((h + 2) * (w + 2) * c) };
-    for row in 0..h + 2 {
+    let mut out = scratch.map(h + 2, w + 2, c);
+    for (row, out) in out.data.chunks_exact_mut((w + 2) * c).enumerate() {
         let row = &x.data[row.saturating_sub(1).min(h - 1) * w * c..][..w * c];
-        out.data.extend_from_slice(&row[..c]);
-        out.data.extend_from_slice(row);
-        out.data.extend_from_slice(&row[(w - 1) * c..]);
+        kernels::pad_row(row, c, out);
     }
     out
 }

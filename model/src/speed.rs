@@ -4,6 +4,7 @@ use crate::decode::{Symbol, strip_latents, strip_rows};
 use crate::entropy;
 use crate::kernels::{Matrix, matmul};
 use crate::latents::Grid;
+use crate::plain::Scratch;
 use crate::synthesis::Synthesis;
 use crate::{DecodeError, Model};
 use bottleneck_proto::Container;
@@ -46,6 +47,7 @@ pub fn decode_stages(
     let quality = container.quality;
     let (mut entropy, mut scale, mut latents, mut synthesis) = (0.0, 0.0, 0.0, 0.0);
     let mut maps = Vec::new();
+    let mut scratch = Scratch::default();
     for (strip, data) in container.strips.iter().enumerate() {
         let grid = Grid::new(width, strip_rows(height, strip));
         let damaged = |what| DecodeError::Damaged { strip, what };
@@ -57,7 +59,7 @@ pub fn decode_stages(
                 z.push(value);
             }
         };
-        maps.push(strip_latents(model, quality, grid, data, seen).map_err(damaged)?);
+        maps.push(strip_latents(model, quality, grid, data, &mut scratch, seen).map_err(damaged)?);
         entropy += best_of(runs, || {
             let mut coder = entropy::Decoder::new(data);
             for &symbol in &symbols {
@@ -66,7 +68,8 @@ pub fn decode_stages(
         });
         scale += best_of(runs, || drop(black_box(model.scale.levels(&z, grid.z_h, grid.z_w, quality))));
         latents += best_of(runs, || {
-            let _ = black_box(strip_latents(model, quality, grid, data, |_, _| {}));
+            let map = black_box(strip_latents(model, quality, grid, data, &mut scratch, |_, _| {}));
+            map.into_iter().for_each(|map| scratch.give(map));
         });
     }
     let networks = Synthesis::new(model, quality);
@@ -74,7 +77,7 @@ pub fn decode_stages(
         let above = strip.checked_sub(1).map(|i| &maps[i]);
         let size = (width, strip_rows(height, strip));
         synthesis += best_of(runs, || {
-            black_box(networks.strip(above, map, maps.get(strip + 1), size));
+            black_box(networks.strip(above, map, maps.get(strip + 1), size, &mut scratch));
         });
     }
     let pixels = (width * height) as f64;

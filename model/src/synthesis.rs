@@ -1,7 +1,6 @@
 //! g_s by strips: rows of ŷ in, rows of pixels out. FORMAT.md, section 7.
 
-use crate::pixels::from_network;
-use crate::plain::Map;
+use crate::plain::{Map, Scratch};
 use crate::weights::Model;
 use bottleneck_proto::Quality;
 
@@ -25,26 +24,34 @@ impl<'a> Synthesis<'a> {
         strip: &Map,
         below: Option<&Map>,
         (width, rows): (usize, usize),
+        scratch: &mut Scratch,
     ) -> Vec<u8> {
+        let mut rgb = vec![0; width * rows * 3];
         let halo_above = above.map_or(0, |m| m.dims.h.min(self.halo));
         let halo_below = below.map_or(0, |m| m.dims.h.min(self.halo));
-        let mut input = Map::zeros(0, strip.dims.w, strip.dims.c);
-        input.dims.h = halo_above + strip.dims.h + halo_below;
-        input.data.reserve_exact(input.dims.len());
-        let parts = [
-            above.map(|m| m.rows(m.dims.h - halo_above..m.dims.h)),
-            Some(strip.clone()),
-            below.map(|m| m.rows(0..halo_below)),
-        ];
-        parts.into_iter().flatten().for_each(|part| input.data.extend_from_slice(&part.data));
-
-        let picture = self.model.networks.run("synthesis", &[&input], self.position);
-        let stride = picture.dims.w * 3;
-        let first = halo_above * 16;
-        let mut rgb = Vec::with_capacity(width * rows * 3);
-        for row in picture.data[first * stride..].chunks_exact(stride).take(rows) {
-            rgb.extend(row[..width * 3].iter().map(|&v| from_network(v)));
+        let networks = &self.model.networks;
+        if halo_above + halo_below == 0 {
+            networks.picture("synthesis", strip, self.position, scratch, (0, width), &mut rgb);
+            return rgb;
         }
+        let mut input = scratch.map(halo_above + strip.dims.h + halo_below, strip.dims.w, strip.dims.c);
+        let mut rest = &mut input.data[..];
+        let mut append = |map: &Map, rows: std::ops::Range<usize>| {
+            let stride = map.dims.w * map.dims.c;
+            let (out, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * stride);
+            out.copy_from_slice(&map.data[rows.start * stride..rows.end * stride]);
+            rest = others;
+        };
+        if let Some(map) = above {
+            append(map, map.dims.h - halo_above..map.dims.h);
+        }
+        append(strip, 0..strip.dims.h);
+        if let Some(map) = below {
+            append(map, 0..halo_below);
+        }
+        let at = (halo_above * 16, width);
+        networks.picture("synthesis", &input, self.position, scratch, at, &mut rgb);
+        scratch.give(input);
         rgb
     }
 }

@@ -9,6 +9,7 @@ mod elementwise;
 mod integer;
 mod matmul;
 mod packed;
+mod patches;
 mod rearrange;
 mod simd;
 
@@ -28,6 +29,7 @@ pub(crate) use matmul::linear;
 #[cfg(feature = "train")]
 pub(crate) use matmul::{Matrix, matmul};
 pub(crate) use packed::{Packed, Segment, lines, shuffles};
+pub(crate) use patches::{lapped_pixels, pad_row};
 pub(crate) use rearrange::{corners, lapped_shuffle, lapped_unshuffle, shuffle, unfold2, unfold3, unshuffle};
 
 pub(crate) use simd::Isa;

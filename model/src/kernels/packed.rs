@@ -245,11 +245,22 @@ pub(crate) fn lines<'a>(
     out: &mut [f32],
 ) {
     assert!(shuffle == 1 || shuffles(packed, shuffle));
-    out.par_chunks_mut(positions * packed.outputs).enumerate().for_each(|(line, out)| {
-        let inputs = inputs(line);
-        assert_eq!(inputs.iter().map(|s| s.length).sum::<usize>(), packed.inputs);
-        isa.run(Line { inputs: &inputs, positions, packed, out, shuffle });
+    out.par_chunks_mut(positions * packed.outputs).enumerate().for_each(|(index, out)| {
+        line(isa, packed, positions, shuffle, &inputs(index), out);
     });
+}
+
+/// One line of [`lines`].
+pub(super) fn line(
+    isa: Isa,
+    packed: &Packed,
+    positions: usize,
+    shuffle: usize,
+    inputs: &[Segment<'_>],
+    out: &mut [f32],
+) {
+    assert_eq!(inputs.iter().map(|s| s.length).sum::<usize>(), packed.inputs);
+    isa.run(Line { inputs, positions, packed, out, shuffle });
 }
 
 #[cfg(test)]

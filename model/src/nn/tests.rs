@@ -3,7 +3,7 @@
 use super::{knot_weights, ops, run};
 use crate::kernels::Dims;
 use crate::network::{Architecture, Network};
-use crate::plain::{Map, Networks};
+use crate::plain::{Map, Networks, Scratch};
 use candle_core::{Device, Result, Tensor, Var};
 
 /// Reproducible values in −1..1.
@@ -106,18 +106,36 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
     let of = |name: &str, _: &[usize]| Ok::<_, std::convert::Infallible>(floats[name].clone());
     let Ok(mut networks) = Networks::new(std::slice::from_ref(network), of);
     let map = Map { dims: Dims { h, w, c }, data: x.clone() };
-    let plain = networks.run(&network.name, &[&map], 0.3);
+    let plain = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default());
     let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
     let tensor = Tensor::from_vec(x, (1, h, w, c), &Device::Cpu).unwrap();
     let candle = run(network, &tensors, &tensor, &knots).unwrap();
+    if network.name == "synthesis" {
+        assert_picture(&networks, &map, &plain);
+    }
     let Dims { h, w, c } = plain.dims;
     let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
     assert_close(&network.name, &candle, &plain, 1e-5);
     // And without SIMD.
     networks.scalar();
-    let scalar = networks.run(&network.name, &[&map], 0.3).data;
+    let scalar = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
     let scalar = Tensor::from_vec(scalar, (1, h, w, c), &Device::Cpu).unwrap();
     assert_close(&network.name, &scalar, &plain, 1e-5);
+}
+
+/// The bytes of parts of a picture are those of the whole map.
+fn assert_picture(networks: &Networks, input: &Map, whole: &Map) {
+    let stride = whole.dims.w * 3;
+    for (first, width, rows) in [(0, whole.dims.w, whole.dims.h), (0, 3, 2), (16, whole.dims.w - 5, 13)] {
+        let mut rgb = vec![0; width * rows * 3];
+        let at = (first, width);
+        networks.picture("synthesis", input, 0.3, &mut Scratch::default(), at, &mut rgb);
+        let lines = whole.data[first * stride..].chunks_exact(stride);
+        for (line, found) in lines.zip(rgb.chunks_exact(width * 3)) {
+            let expected = line.iter().map(|&v| crate::pixels::from_network(v));
+            assert!(expected.zip(found).all(|(a, &b)| a == b), "{first}, {width}, {rows}");
+        }
+    }
 }
 
 #[test]
