@@ -189,3 +189,49 @@ fn apply(
     }
     (out, Dims { c: outputs, ..dims })
 }
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use super::*;
+    use crate::entropy::{Decoder, Encoder};
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    /// Random z through the scale network on every path, and random symbols of its levels through the coder.
+    /// `BOTTLENECK_SYMBOLS=100000000` makes it long.
+    #[test]
+    fn random_symbols_survive_every_path() {
+        let wanted: usize = std::env::var("BOTTLENECK_SYMBOLS").map_or(1_000_000, |n| n.parse().unwrap());
+        let model = crate::Model::lite();
+        let mut scalar = model.scale.clone();
+        scalar.scalar();
+        let (h, w, channels) = (4, 5, model.architecture.z);
+        let mut rng = StdRng::seed_from_u64(5);
+        let mut done = 0;
+        while done < wanted {
+            let spread = rng.random_range(1..=Z_MAX);
+            let z: Vec<i16> = (0..h * w * channels).map(|_| rng.random_range(-spread..=spread)).collect();
+            let quality = Quality(rng.random());
+            let levels = model.scale.levels(&z, h, w, quality);
+            assert!(levels == scalar.levels(&z, h, w, quality), "levels differ without SIMD");
+            let tables = levels.iter().map(|&level| &model.tables.residual[usize::from(level)]);
+            let mut encoder = Encoder::default();
+            let symbols: Vec<i16> = tables
+                .clone()
+                .map(|table| {
+                    // Mostly inside the table, sometimes far out.
+                    let reach = if rng.random_ratio(1, 500) { 20_000 } else { 1 << rng.random_range(0..6) };
+                    let symbol = rng.random_range(-reach..=reach);
+                    encoder.put(symbol as i16, table);
+                    symbol as i16
+                })
+                .collect();
+            let bytes = encoder.finish();
+            let mut decoder = Decoder::new(&bytes);
+            for (table, symbol) in tables.zip(&symbols) {
+                assert_eq!(decoder.get(table), Ok(*symbol));
+            }
+            decoder.finish().unwrap();
+            done += symbols.len();
+        }
+    }
+}
