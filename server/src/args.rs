@@ -25,15 +25,39 @@ pub(crate) enum LogFormat {
 
 /// Turns photographs into bottleneck codes over HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "bottleneck-server", version)]
+#[command(name = "bottleneck-server", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) args: Args,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Asks a running server whether it is ready: exit status 0 if it is, for a container's health check
+    Health {
+        /// Address and port that the server listens on
+        #[arg(long, env = "BOTTLENECK_LISTEN", default_value = "127.0.0.1:8080")]
+        listen: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address and port to listen on.
     #[arg(long, env = "BOTTLENECK_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: String,
-    /// Model file to serve, in place of the lite model built in. Give several for several profiles;
-    /// the first is the default.
+    /// Address and port of the Prometheus metrics, at /metrics; none without it.
+    #[arg(long, env = "BOTTLENECK_METRICS", value_name = "LISTEN")]
+    pub(crate) metrics: Option<String>,
+    /// Model file to serve, in place of the lite model built in; may be given many times. They are read
+    /// again on SIGHUP.
     #[arg(long, env = "BOTTLENECK_MODEL", value_name = "FILE", value_delimiter = ',')]
     pub(crate) model: Vec<PathBuf>,
+    /// Profile or id of the model used where a request names none: the first by default.
+    #[arg(long, env = "BOTTLENECK_DEFAULT", value_name = "MODEL")]
+    default: Option<String>,
     /// Where to run the networks.
     #[arg(long, env = "BOTTLENECK_DEVICE", value_enum, default_value = "auto")]
     pub(crate) device: Device,
@@ -114,6 +138,7 @@ impl Args {
             decode_timeout: Duration::from_secs(limits.decode_timeout),
             queue_timeout: Duration::from_secs(limits.queue_timeout),
             encode_timeout: Duration::from_secs(limits.encode_timeout),
+            default_model: self.default.clone(),
         }
     }
 }

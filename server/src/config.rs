@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-/// Limits of the service. Together they bound its memory and every wait, whatever is uploaded.
+/// Limits of the service, which together bound its memory and every wait, whatever is uploaded; and its
+/// default model.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Connections held at once; further ones wait in the kernel's backlog.
@@ -34,6 +35,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Longest time to encode a picture, from its first strip on; then 504.
     pub encode_timeout: Duration,
+    /// Profile or id of the model used where a request names none; without one, the first.
+    pub default_model: Option<String>,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             decode_timeout: Duration::from_secs(20),
             queue_timeout: Duration::from_secs(90),
             encode_timeout: Duration::from_secs(180),
+            default_model: None,
         }
     }
 }

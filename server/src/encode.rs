@@ -2,7 +2,9 @@ use crate::codec::Codec;
 use crate::error::ApiError;
 use crate::etag;
 use crate::job::Picture;
-use crate::params::EncodeParams;
+use crate::metrics::Stage;
+use crate::openapi::{Binary, Busy, Form, Refused};
+use crate::params::{EncodeParams, EncodeQuery, RateParam};
 use crate::psnr::psnr;
 use crate::state::AppState;
 use crate::upload::{self, Upload};
@@ -13,14 +15,45 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::ModelId;
 use bottleneck_model::ingest::{self, Options};
+use bottleneck_model::target::{Search, TargetSearch};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::time::timeout;
 use tracing::Span;
 
-/// `POST /v1/encode`: a photograph in, its code out.
+/// A photograph in, its code out.
+#[utoipa::path(post, path = "/v1/encode", tag = "encode",
+    params(EncodeQuery),
+    request_body(description = "A JPEG, PNG or WebP file", content(
+        (Binary = "application/octet-stream"),
+        (Binary = "image/jpeg"),
+        (Binary = "image/png"),
+        (Binary = "image/webp"),
+        (Form = "multipart/form-data"),
+    )),
+    responses(
+        (status = 200, description = "The code", content_type = MEDIA_TYPE, body = Binary, headers(
+            ("etag" = String, description = "A hash of the code"),
+            ("x-bottleneck-width" = String, description = "Pixels"),
+            ("x-bottleneck-height" = String, description = "Pixels"),
+            ("x-bottleneck-bpp" = String, description = "Bits of the code per pixel"),
+            ("x-bottleneck-model" = String, description = "What decodes it"),
+            ("x-bottleneck-psnr" = Option<String>, description = "dB over RGB, with measure=psnr"),
+        )),
+        (status = 400, response = Refused),
+        (status = 408, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 422, response = Refused),
+        (status = 429, response = Busy),
+        (status = 500, response = Refused),
+        (status = 503, response = Busy),
+        (status = 504, response = Refused),
+    ),
+)]
 pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
     let (head, mut body) = request.into_parts();
     let answer = receive_and_encode(&state, &head, &mut body).await;
@@ -34,10 +67,13 @@ pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Res
 async fn receive_and_encode(state: &AppState, head: &Parts, body: &mut Body) -> Result<Response, ApiError> {
     state.check_open()?;
     let params = EncodeParams::parse(&head.uri)?;
-    let model = state.model(params.profile.as_deref())?;
+    let models = state.models();
+    let model = models.model(params.profile.as_deref())?;
     // Asked before the upload, to spare it; taken after, so that slow uploads hold no place.
     state.queue().check_room()?;
+    let start = Instant::now();
     let upload = Upload::read(state, &head.headers, body).await?;
+    state.metrics().time(Stage::Read, start.elapsed());
     encode(state, model.info.id, &model.codec, params, upload).await
 }
 
@@ -48,10 +84,15 @@ async fn encode(
     params: EncodeParams,
     upload: Upload,
 ) -> Result<Response, ApiError> {
+    let upload_bytes = upload.bytes.len();
     let picture = decode(state, &params, upload).await?;
     let (width, height) = (picture.image.width, picture.image.height);
     let original = params.measure_psnr.then(|| picture.clone());
-    let code = state.inference().encode(codec.clone(), picture, params.quality).await?;
+    let code = match params.rate {
+        RateParam::Quality(quality) => state.inference().encode(codec.clone(), picture, quality).await?,
+        RateParam::TargetSize(limit) => search(state, codec, picture, limit).await?,
+    };
+    state.metrics().encoded(u64::from(width) * u64::from(height), upload_bytes, code.len());
 
     let bpp = code.len() as f64 * 8.0 / (f64::from(width) * f64::from(height));
     let headers = [
@@ -84,12 +125,37 @@ async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Resu
     let late = |_| ApiError::QueueTimeout { retry_after: state.queue().retry_after() };
     // The semaphore is never closed.
     let decoder = decoder.map_err(late)?.map_err(|closed| ApiError::Internal(closed.to_string()))?;
+    let start = Instant::now();
     let decoding = blocking(move || {
         let _decoder = decoder;
         let image = ingest::load(&upload.bytes, &options)?;
         Ok(Arc::new(Picture { image, place }))
     });
-    timeout(config.decode_timeout, decoding).await.map_err(|_| ApiError::DecodeTimeout)?
+    let picture = timeout(config.decode_timeout, decoding).await.map_err(|_| ApiError::DecodeTimeout)??;
+    state.metrics().time(Stage::Decode, start.elapsed());
+    Ok(picture)
+}
+
+/// Encodes at one quality after the other, to the largest code of at most `limit` bytes.
+async fn search(
+    state: &AppState,
+    codec: &Arc<dyn Codec>,
+    picture: Arc<Picture>,
+    limit: u64,
+) -> Result<Vec<u8>, ApiError> {
+    let config = state.config();
+    let searching = async {
+        let mut search = TargetSearch::new(limit);
+        while let Some(quality) = search.next() {
+            search.tell(state.inference().encode(codec.clone(), picture.clone(), quality).await?);
+        }
+        match search.finish() {
+            Search::Found(code) => Ok(code),
+            Search::Unreachable { smallest } => Err(ApiError::TargetSize { limit, smallest }),
+        }
+    };
+    let patience = config.queue_timeout + config.encode_timeout;
+    timeout(patience, searching).await.map_err(|_| ApiError::EncodeTimeout)?
 }
 
 /// PSNR of the code over RGB, in dB. Gives the code back.

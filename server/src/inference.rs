@@ -5,19 +5,20 @@
 //! a batch is what has come while the one before was run. Uploads are decoded meanwhile, and strips whose
 //! networks have run are entropy-coded on the thread pool.
 
+use crate::catalogue::Catalogue;
 use crate::codec::{Codec, Coding};
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::guard::guarded;
 use crate::job::{Job, Picture};
+use crate::metrics::{Metrics, Stage};
 use crate::queue::{Queue, padded_pixels};
-use crate::self_test::self_test;
 use crate::state::Phase;
 use bottleneck_model::{Quality, Strip};
 use bottleneck_proto::STRIP_ROWS;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -37,11 +38,12 @@ pub(crate) struct Inference {
 }
 
 impl Inference {
-    /// Starts the thread, which tests every codec before it takes pictures.
+    /// Starts the thread, which tests every model before it takes pictures.
     pub(crate) fn start(
-        codecs: Vec<Arc<dyn Codec>>,
+        models: Arc<Catalogue>,
         config: &Config,
         queue: Arc<Queue>,
+        metrics: Arc<Metrics>,
         phase: watch::Sender<Phase>,
     ) -> std::io::Result<Inference> {
         let (inbox, messages) = mpsc::unbounded_channel();
@@ -51,11 +53,14 @@ impl Inference {
             // Weak, so that the thread does not keep itself going.
             inbox: inbox.downgrade(),
             queue: queue.clone(),
+            metrics,
             items: config.batch,
             pixels: config.batch_pixels,
         };
         std::thread::Builder::new().name("inference".to_owned()).spawn(move || {
-            warm_up(&codecs, &phase);
+            warm_up(&models, &phase);
+            // Those that it serves may be others by now.
+            drop(models);
             worker.run(messages);
         })?;
         let &Config { queue_timeout, encode_timeout, .. } = config;
@@ -81,12 +86,12 @@ impl Inference {
     }
 }
 
-fn warm_up(codecs: &[Arc<dyn Codec>], phase: &watch::Sender<Phase>) {
-    let outcome = codecs.iter().try_for_each(self_test);
+fn warm_up(models: &Catalogue, phase: &watch::Sender<Phase>) {
+    let outcome = models.self_test();
     phase.send_if_modified(|phase| {
         let starting = *phase == Phase::Starting;
         if starting {
-            *phase = outcome.map_or_else(Phase::Failed, |()| Phase::Ready);
+            *phase = outcome.map_or_else(|error| Phase::Failed(error.to_string()), |()| Phase::Ready);
         }
         starting
     });
@@ -98,6 +103,7 @@ struct Worker {
     later: Vec<Waiting>,
     inbox: mpsc::WeakUnboundedSender<Message>,
     queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
     items: usize,
     pixels: u64,
 }
@@ -157,7 +163,7 @@ impl Worker {
                 self.later.push(Waiting { job, next });
                 continue;
             }
-            let Some(picture) = job.begin_strip() else { continue };
+            let Some(picture) = job.begin_strip(&self.metrics) else { continue };
             let cost = padded_pixels(picture.image.width, picture.image.height.min(STRIP_ROWS));
             batch.push(Item { job: job.clone(), picture, strip: next });
             if next + 1 < job.strips() {
@@ -172,7 +178,10 @@ impl Worker {
     }
 
     fn process(&self, codec: &Arc<dyn Codec>, batch: Vec<Item>) {
+        let start = Instant::now();
         let codings = analyse(codec, &batch);
+        self.metrics.time(Stage::Analysis, start.elapsed());
+        self.metrics.batch(batch.len());
         for (Item { job, picture, strip }, coding) in batch.into_iter().zip(codings) {
             drop(picture);
             let coding = match coding {
@@ -182,9 +191,9 @@ impl Worker {
                     continue;
                 }
             };
-            let (queue, inbox) = (self.queue.clone(), self.inbox.clone());
+            let (queue, metrics, inbox) = (self.queue.clone(), self.metrics.clone(), self.inbox.clone());
             rayon::spawn(move || {
-                job.code_strip(strip, coding, &queue);
+                job.code_strip(strip, coding, &queue, &metrics);
                 // With nobody at the other end there is nothing left to do.
                 let _ = inbox.upgrade().map(|inbox| inbox.send(Message::Coded));
             });

@@ -4,9 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// What `GET /info` answers: this service and its limits.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Info {
     /// The program's name.
     name: &'static str,
@@ -17,7 +18,7 @@ pub(crate) struct Info {
 }
 
 /// Each is a flag and an environment variable of the server as well.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Limits {
     connections: usize,
     /// Bytes of a request's body.
@@ -73,7 +74,8 @@ impl From<&Config> for Limits {
     }
 }
 
-/// `GET /info`: what this service is, and what it takes.
+/// What this service is, and what it takes.
+#[utoipa::path(get, path = "/info", tag = "health", responses((status = 200, body = Info)))]
 pub(crate) async fn get(State(state): State<AppState>) -> Json<Info> {
     Json(Info {
         name: env!("CARGO_PKG_NAME"),

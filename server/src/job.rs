@@ -3,6 +3,7 @@
 use crate::codec::{Codec, Coding};
 use crate::error::ApiError;
 use crate::guard::guarded;
+use crate::metrics::{Metrics, Stage};
 use crate::queue::{Place, Queue};
 use bottleneck_model::{EncodeError, Image, Quality, Strip};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,7 @@ pub(crate) struct Job {
 struct Progress {
     /// Taken when the code is whole.
     picture: Option<Arc<Picture>>,
+    queued: Instant,
     /// When the first strip was taken.
     begun: Option<Instant>,
     started: Option<oneshot::Sender<()>>,
@@ -67,6 +69,7 @@ impl Job {
         let (begin, started) = oneshot::channel();
         let (reply, code) = oneshot::channel();
         let progress = Progress {
+            queued: Instant::now(),
             begun: None,
             started: Some(begin),
             reply: Some(reply),
@@ -96,11 +99,12 @@ impl Job {
     }
 
     /// Takes a strip into work: its picture, which is to be given back before the coding begins.
-    pub(crate) fn begin_strip(&self) -> Option<Arc<Picture>> {
+    pub(crate) fn begin_strip(&self, metrics: &Metrics) -> Option<Arc<Picture>> {
         let mut progress = self.progress();
         progress.coding += 1;
         if let Some(started) = progress.started.take() {
             progress.begun = Some(Instant::now());
+            metrics.time(Stage::Queue, progress.queued.elapsed());
             // An error means that the client went away meanwhile.
             let _ = started.send(());
         }
@@ -108,12 +112,14 @@ impl Job {
     }
 
     /// Runs the entropy coding of a strip; after the last one the request has its answer.
-    pub(crate) fn code_strip(&self, index: usize, coding: Coding, queue: &Queue) {
+    pub(crate) fn code_strip(&self, index: usize, coding: Coding, queue: &Queue, metrics: &Metrics) {
         let _in_request = self.span.enter();
+        let start = Instant::now();
         let bytes = match guarded(coding) {
             Ok(bytes) => bytes,
             Err(panic) => return self.fail(ApiError::Internal(format!("the codec panicked: {panic}"))),
         };
+        metrics.time(Stage::Entropy, start.elapsed());
         let mut progress = self.progress();
         progress.strips[index] = bytes;
         progress.coding -= 1;

@@ -7,6 +7,7 @@
 //! once.
 #![forbid(unsafe_code)]
 
+mod catalogue;
 mod codec;
 mod config;
 mod encode;
@@ -17,8 +18,10 @@ mod health;
 mod inference;
 mod info;
 mod job;
+mod metrics;
 mod models;
 mod multipart;
+mod openapi;
 mod params;
 mod psnr;
 mod queue;
@@ -31,15 +34,20 @@ mod upload;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use utoipa_swagger_ui::SwaggerUi;
 
+pub use catalogue::ModelsError;
 pub use codec::{Codec, Coding, ServedModel};
 pub use config::{Config, ConfigError};
+pub use metrics::metrics_app;
+pub use openapi::description;
 pub use serve::serve;
 pub use state::{AppState, StartError};
 
 /// Every route of the service, for a socket ([`serve`]) or for a test without one.
 pub fn app(state: AppState) -> Router {
     Router::new()
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::description()))
         .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -49,6 +57,7 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/models/{id}/decoder", get(models::decoder))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), metrics::layer))
         .layer(middleware::from_fn(request_log::layer))
         .with_state(state)
 }

@@ -12,6 +12,7 @@ const CELL: u64 = 64;
 pub(crate) struct Queue {
     pictures: Arc<Semaphore>,
     pixels: Arc<Semaphore>,
+    places: usize,
     capacity: usize,
     rate: Mutex<Rate>,
 }
@@ -27,6 +28,7 @@ impl Queue {
         Queue {
             pictures: Arc::new(Semaphore::new(config.queue)),
             pixels: Arc::new(Semaphore::new(config.queue_pixels)),
+            places: config.queue,
             capacity: config.queue_pixels,
             rate: Mutex::default(),
         }
@@ -47,6 +49,11 @@ impl Queue {
         let pixels = self.pixels.clone().try_acquire_many_owned(cost).map_err(|_| self.full())?;
         let picture = self.pictures.clone().try_acquire_owned().map_err(|_| self.full())?;
         Ok(Place { _picture: picture, _pixels: pixels })
+    }
+
+    /// Pictures that have a place now.
+    pub(crate) fn held_pictures(&self) -> usize {
+        self.places - self.pictures.available_permits()
     }
 
     /// Pixels that have a place now.

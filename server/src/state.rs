@@ -1,10 +1,12 @@
+use crate::catalogue::{Catalogue, ModelsError};
 use crate::codec::ServedModel;
 use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
 use crate::inference::Inference;
+use crate::metrics::Metrics;
 use crate::queue::Queue;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
 
 /// Where the service is in its life.
@@ -19,21 +21,18 @@ pub(crate) enum Phase {
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No model was given.
-    #[error("there is no model to serve")]
-    NoModel,
-    /// Two models of one profile: a request could not name the second.
-    #[error("two models have the profile {0:?}")]
-    DuplicateProfile(String),
+    /// Models that cannot be served.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
     /// A limit that cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A model failed its self-test.
+    #[error("{0}")]
+    SelfTest(String),
     /// The inference thread could not be started.
     #[error("cannot start the inference thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// A model failed its self-test.
-    #[error("the self-test of a model failed: {0}")]
-    WarmUp(String),
 }
 
 /// Everything the handlers share. Clones are handles to the same service.
@@ -42,44 +41,38 @@ pub struct AppState(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    models: Vec<ServedModel>,
+    models: RwLock<Arc<Catalogue>>,
     inference: Inference,
     phase: watch::Sender<Phase>,
     uploads: Arc<Semaphore>,
     queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
     decoders: Arc<Semaphore>,
 }
 
 impl AppState {
-    /// Starts the inference thread, which warms up every model before it takes requests.
-    /// The first model is the one used where a request names no profile.
-    pub fn new(mut models: Vec<ServedModel>, config: Config) -> Result<AppState, StartError> {
-        if models.is_empty() {
-            return Err(StartError::NoModel);
-        }
-        for i in 0..models.len() {
-            models[i].info.default = i == 0;
-            let profile = &models[i].info.profile;
-            if models[..i].iter().any(|earlier| earlier.info.profile == *profile) {
-                return Err(StartError::DuplicateProfile(profile.clone()));
-            }
-        }
+    /// Starts the inference thread. It tests every model before it takes pictures.
+    pub fn new(models: Vec<ServedModel>, config: Config) -> Result<AppState, StartError> {
         config.check()?;
         let queue = Arc::new(Queue::new(&config));
         let phase = watch::Sender::new(Phase::Starting);
-        let codecs = models.iter().map(|model| model.codec.clone()).collect();
-        let inference = Inference::start(codecs, &config, queue.clone(), phase.clone())?;
+        let models = Arc::new(Catalogue::new(models, config.default_model.as_deref())?);
+        let metrics = Arc::new(Metrics::new());
+        let inference =
+            Inference::start(models.clone(), &config, queue.clone(), metrics.clone(), phase.clone())?;
         let uploads = Arc::new(Semaphore::new(config.upload_memory));
         let decoders = Arc::new(Semaphore::new(config.decoders));
-        Ok(AppState(Arc::new(Shared { config, models, inference, phase, uploads, queue, decoders })))
+        let models = RwLock::new(models);
+        let shared = Shared { config, models, inference, phase, uploads, queue, metrics, decoders };
+        Ok(AppState(Arc::new(shared)))
     }
 
-    /// Waits until the warm-up has run, and says how it went.
+    /// Waits until the models have been tested, and says how it went.
     pub async fn ready(&self) -> Result<(), StartError> {
         let mut phase = self.0.phase.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         match phase.wait_for(|phase| *phase != Phase::Starting).await.as_deref() {
-            Ok(Phase::Failed(why)) => Err(StartError::WarmUp(why.clone())),
+            Ok(Phase::Failed(why)) => Err(StartError::SelfTest(why.clone())),
             _ => Ok(()),
         }
     }
@@ -103,24 +96,34 @@ impl AppState {
         &self.0.config
     }
 
-    pub(crate) fn models(&self) -> &[ServedModel] {
-        &self.0.models
+    /// The models that are served now. A request keeps to those that it began with.
+    pub(crate) fn models(&self) -> Arc<Catalogue> {
+        // Nothing panics while it is locked.
+        self.0.models.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The model of a profile, or the default one.
-    pub(crate) fn model(&self, profile: Option<&str>) -> Result<&ServedModel, ApiError> {
-        let wanted = |model: &&ServedModel| profile.is_none_or(|profile| profile == model.info.profile);
-        self.models().iter().find(wanted).ok_or_else(|| {
-            let known: Vec<_> = self.models().iter().map(|model| model.info.profile.as_str()).collect();
-            let found = profile.unwrap_or_default();
-            ApiError::Parameter(format!("profile: found {found:?}, served here: {}", known.join(", ")))
-        })
+    /// Serves other models from now on, if each passes its self-test; else everything stays as it is.
+    /// Requests in work finish with the models that they began with, and the decoders of those replaced can
+    /// still be fetched.
+    ///
+    /// # Errors
+    /// Models that cannot be served.
+    pub async fn reload(&self, models: Vec<ServedModel>) -> Result<(), ModelsError> {
+        let default = self.0.config.default_model.as_deref();
+        let replaced = Arc::new(self.models().replaced(models, default)?);
+        let tested = replaced.clone();
+        // Fails only where the test itself panicked, which it does not: it guards the codecs.
+        if let Ok(outcome) = tokio::task::spawn_blocking(move || tested.self_test()).await {
+            outcome?;
+            *self.0.models.write().unwrap_or_else(PoisonError::into_inner) = replaced;
+        }
+        Ok(())
     }
 
     /// Where the networks run.
     pub(crate) fn device(&self) -> &'static str {
         // One thread runs them all, on one device; there is at least one model.
-        self.models().first().map_or("", |model| model.codec.device())
+        self.models().models().first().map_or("", |model| model.codec.device())
     }
 
     pub(crate) fn inference(&self) -> &Inference {
@@ -139,6 +142,10 @@ impl AppState {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Whether pictures are taken at all.

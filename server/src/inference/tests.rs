@@ -1,5 +1,9 @@
 use super::*;
+use crate::codec::ServedModel;
+use axum::body::Bytes;
 use bottleneck_model::{DecodeError, EncodeError, Image};
+use bottleneck_proto::ModelId;
+use bottleneck_proto::http::ModelInfo;
 use std::future::ready;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -38,6 +42,27 @@ impl Codec for Gated {
     }
 }
 
+/// Fails its self-test: nothing here waits for one.
+struct Broken;
+
+impl Codec for Broken {
+    fn analyse(self: Arc<Self>, _: &[Strip<'_>]) -> Result<Vec<Coding>, EncodeError> {
+        Err(EncodeError::Size { width: 0, height: 0 })
+    }
+
+    fn assemble(&self, _: (u32, u32), _: Quality, _: &[Vec<u8>]) -> Result<Vec<u8>, EncodeError> {
+        unreachable!()
+    }
+
+    fn decode(&self, _: &[u8]) -> Result<Image, DecodeError> {
+        unreachable!()
+    }
+
+    fn device(&self) -> &'static str {
+        "none"
+    }
+}
+
 struct Bench {
     inference: Inference,
     codec: Arc<dyn Codec>,
@@ -54,8 +79,19 @@ impl Bench {
         let (seeing, seen) = channel();
         let queue = Arc::new(Queue::new(config));
         let phase = watch::Sender::new(Phase::Starting);
+        let info = ModelInfo {
+            id: ModelId([0; 8]),
+            profile: String::new(),
+            experimental: true,
+            decoder_bytes: 0,
+            kmac_per_pixel_decoder: 0.0,
+            default: true,
+        };
+        let model = ServedModel { info, decoder: Bytes::new(), codec: Arc::new(Broken) };
+        let models = Arc::new(Catalogue::new(vec![model], None).unwrap());
         Bench {
-            inference: Inference::start(vec![], config, queue.clone(), phase).unwrap(),
+            inference: Inference::start(models, config, queue.clone(), Arc::new(Metrics::new()), phase)
+                .unwrap(),
             codec: Arc::new(Gated(Mutex::new((opened, seeing)))),
             queue,
             open,

@@ -1,7 +1,8 @@
 use crate::common::{gated, get, model, plain, png, post, send, with};
 use axum::body::Body;
 use axum::http::Request;
-use bottleneck_server::{AppState, Config, ConfigError, StartError};
+use bottleneck_proto::ModelId;
+use bottleneck_server::{AppState, Config, ConfigError, ModelsError, StartError};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -53,9 +54,12 @@ async fn draining_during_the_warm_up_stays_draining() {
 #[test]
 fn a_service_that_cannot_work_is_not_started() {
     let none = AppState::new(vec![], Config::default()).unwrap_err();
-    assert!(matches!(none, StartError::NoModel));
+    assert!(matches!(none, StartError::Models(ModelsError::None)));
     let twins = AppState::new(vec![model("lite", |_| Ok(())), model("lite", |_| Ok(()))], Config::default());
-    assert!(matches!(twins.unwrap_err(), StartError::DuplicateProfile(profile) if profile == "lite"));
+    assert!(matches!(twins.unwrap_err(), StartError::Models(ModelsError::Twice(ModelId([b'l', ..])))));
+    let unknown = Config { default_model: Some("best".to_owned()), ..Config::default() };
+    let unknown = AppState::new(vec![model("lite", |_| Ok(()))], unknown).unwrap_err();
+    assert!(unknown.to_string().contains("lite (6c6c6c6c6c6c6c6c)"), "{unknown}");
     let refused = |config| match AppState::new(vec![model("lite", |_| Ok(()))], config).unwrap_err() {
         StartError::Config(error) => error,
         other => panic!("{other}"),

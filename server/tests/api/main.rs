@@ -4,6 +4,8 @@ mod common;
 mod encode;
 mod health;
 mod limits;
+mod metrics;
 mod models;
+mod openapi;
 mod overload;
 mod socket;
