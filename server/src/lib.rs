@@ -13,6 +13,7 @@ mod health;
 mod inference;
 mod models;
 mod multipart;
+mod page;
 mod params;
 mod request_log;
 mod serve;
@@ -30,12 +31,12 @@ pub use state::{AppState, Config, StartError};
 /// Every route of the service, for a socket ([`serve`]) or for a test without one.
 pub fn app(state: AppState) -> Router {
     Router::new()
-        .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/v1/encode", post(encode::post))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}/decoder", get(models::decoder))
+        .merge(page::router())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(request_log::layer))

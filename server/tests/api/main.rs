@@ -6,4 +6,5 @@ mod health;
 mod limits;
 mod models;
 mod overload;
+mod page;
 mod socket;
