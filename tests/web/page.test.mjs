@@ -37,7 +37,8 @@ describe('the page', () => {
 
   /** The figures of the picture that is shown, once all are there. */
   async function settled() {
-    await page.waitForFunction(() => !document.getElementById('row-jpeg').textContent.includes('–'), null, { timeout: 120_000 });
+    const all = () => !document.querySelector('.pending') && !document.getElementById('row-jpeg').textContent.includes('–');
+    await page.waitForFunction(all, null, { timeout: 120_000 });
     return page.locator('.panel').innerText();
   }
 
@@ -77,7 +78,6 @@ describe('the page', () => {
     await page.setInputFiles('#file', CAT);
     await settled();
     assert.deepEqual(await page.evaluate(() => [after.width, after.height]), [920, 286]);
-    const bytes = () => page.evaluate(() => fetch(download.href).then((answer) => answer.blob()).then((blob) => blob.size));
     const finer = await page.locator('#row-code .bytes').innerText();
     await page.locator('#quality').focus();
     await page.keyboard.press('Home');
@@ -139,7 +139,7 @@ describe('the page', () => {
     await settled();
     await page.setInputFiles('#file', { name: 'words.txt', mimeType: 'text/plain', buffer: Buffer.from('just some words') });
     await page.getByRole('alert').waitFor();
-    assert.match(await page.getByRole('alert').innerText(), /^Words\.txt is not a picture .*\.$/);
+    assert.match(await page.getByRole('alert').innerText(), /^The file words\.txt is not a picture .*\.$/);
     await page.getByRole('button', { name: 'Cat' }).click();
     await settled();
     assert.equal(await page.getByRole('alert').isVisible(), false);

@@ -1,4 +1,4 @@
-import { BottleneckError, decode } from './index.js';
+import { BottleneckError, decode, prepare } from './index.js';
 import { fetchBytes } from './fetch.js';
 
 // Constructed style sheets need no permission of a Content-Security-Policy; inline styles would.
@@ -107,6 +107,8 @@ export class BottleneckImage extends HTMLElement {
     if (typeof WebAssembly !== 'object') {
       throw new BottleneckError('unsupported', 'this browser has no WebAssembly');
     }
+    // The decoder is loaded while the code comes.
+    prepare();
     const url = new URL(this.src, document.baseURI);
     let sized = false;
     const bytes = await fetchBytes(url.href, signal, (loaded, total, first) => {

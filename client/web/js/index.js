@@ -1,6 +1,8 @@
 import { run } from './queue.js';
 
 export { BottleneckError } from './error.js';
+// Starts the worker, which loads the decoder, ahead of the first `decode`.
+export { prepare } from './queue.js';
 
 /** @import { Answer } from './worker.js' */
 

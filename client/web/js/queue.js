@@ -51,6 +51,16 @@ export function run(job, signal, on) {
   });
 }
 
+/** Starts the worker, which loads the decoder, ahead of the first job. */
+export function prepare() {
+  try {
+    worker ??= start();
+  } catch {
+    // The first job reports it.
+  }
+  next();
+}
+
 function next() {
   if (running) return;
   running = waiting.shift();

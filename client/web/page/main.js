@@ -1,4 +1,4 @@
-import { decode } from '../js/index.js';
+import { decode, prepare } from '../js/index.js';
 import { RefusedError, encode } from './encode.js';
 import { show } from './figures.js';
 import { Rivals, STEPS } from './rivals.js';
@@ -25,6 +25,8 @@ const size = element('size', HTMLInputElement);
 const zoom = element('zoom', HTMLOutputElement);
 const download = element('download', HTMLAnchorElement);
 const drop = element('drop', HTMLElement);
+
+const samples = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.thumb'));
 
 const viewer = new Viewer(element('viewport', HTMLElement), (scale) => {
   zoom.textContent = `${Math.round(scale * 100)}\u00a0%`;
@@ -56,6 +58,7 @@ function cancel() {
 
 /** Ends what is going on, and gives the signal of what comes next. */
 function begin() {
+  document.body.classList.remove('pending');
   running.abort();
   rivals.cancel();
   work.done();
@@ -67,23 +70,35 @@ function begin() {
  * Takes a picture, and goes on to encode it.
  * @param {Promise<Blob> | Blob} source
  * @param {string} name
+ * @param {HTMLElement} [sample] The button that stands for it.
  */
-async function choose(source, name) {
+async function choose(source, name, sample) {
   const signal = begin();
+  document.body.classList.add('pending');
   work.show('Opening the picture…');
   try {
     const blob = await source;
     const bitmap = await createImageBitmap(blob).catch(() => {
-      throw new Error(`${name} is not a picture that this browser can open: JPEG, PNG and WebP work`);
+      throw new Error(`the file ${name} is not a picture that this browser can open: JPEG, PNG and WebP work`);
     });
     if (signal.aborted) return;
     const { width, height } = bitmap;
     picture = { blob, name, width, height };
+    for (const thumb of samples) thumb.setAttribute('aria-pressed', `${thumb === sample}`);
+    measured = {
+      original: blob.size,
+      originalFormat: blob.type.replace('image/', '').toUpperCase(),
+      pixels: width * height,
+      decoder: measured.decoder,
+    };
+    refresh();
     viewer.original(bitmap, width, height);
     rivals.picture(pixels(bitmap));
     bitmap.close();
   } catch (error) {
-    if (!signal.aborted) work.fail(text(error));
+    if (signal.aborted) return;
+    document.body.classList.remove('pending');
+    work.fail(text(error));
     return;
   }
   await encodeAndShow();
@@ -104,31 +119,31 @@ async function encodeAndShow() {
   if (!picture) return;
   const signal = begin();
   const { blob, width, height } = picture;
-  const before = measured;
-  measured = {
-    original: blob.size,
-    originalFormat: blob.type.replace('image/', '').toUpperCase(),
-    pixels: width * height,
-    decoder: before.decoder,
-  };
-  refresh();
+  // The figures of the code before this one stay until there is a code.
+  document.body.classList.add('pending');
   try {
     work.show('Sending the picture to the server…', 0);
+    // The decoder is loaded meanwhile.
+    prepare();
     const { code, milliseconds } = await encode(blob, query(), signal, (part) => {
       if (part === undefined) work.show('The server encodes…');
       else work.show('Sending the picture to the server…', part);
     });
-    Object.assign(measured, { code: code.length, encode: milliseconds });
+    const { original, originalFormat, pixels, decoder } = measured;
+    measured = { original, originalFormat, pixels, decoder, code: code.length, encode: milliseconds };
     offer(code);
     const decoded = await decodeAndShow(code, signal);
     if (decoded.width !== width || decoded.height !== height) {
       throw new Error(`the server read ${decoded.width}×${decoded.height} pixels, this browser ${width}×${height}`);
     }
+    document.body.classList.remove('pending');
     refresh();
     compare(decoded);
-    await countDecoder(code);
+    // Where it fails, the page has a figure less.
+    countDecoder(code).then(refresh, () => {});
   } catch (error) {
     if (signal.aborted) return;
+    document.body.classList.remove('pending');
     if (error instanceof RefusedError && error.status === 422 && /unknown parameter "target_size"/.test(error.message)) {
       refuseSizes();
     } else {
@@ -230,28 +245,20 @@ function text(error) {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** @param {Element | null} sample */
-function press(sample) {
-  for (const thumb of document.querySelectorAll('.thumb')) thumb.setAttribute('aria-pressed', `${thumb === sample}`);
-}
-
 /** @param {Iterable<File> | undefined} files */
 function chooseFile(files) {
   const [file] = files ?? [];
-  if (!file) return;
-  press(null);
-  choose(file, file.name);
+  if (file) choose(file, file.name);
 }
 
 /** @param {HTMLElement} thumb */
 function chooseSample(thumb) {
-  press(thumb);
   const name = thumb.dataset.sample ?? '';
   const fetched = fetch(new URL(`samples/${name}`, import.meta.url)).then((answer) => {
     if (!answer.ok) throw new Error('The sample cannot be fetched');
     return answer.blob();
   });
-  choose(fetched, name);
+  choose(fetched, name, thumb);
 }
 
 quality.addEventListener('input', () => (qualityValue.value = quality.value));
@@ -275,7 +282,6 @@ document.addEventListener('drop', (event) => {
   drop.hidden = true;
   chooseFile(event.dataTransfer?.files);
 });
-const samples = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.thumb'));
 for (const thumb of samples) thumb.addEventListener('click', () => chooseSample(thumb));
 element('curl', HTMLElement).textContent = `curl --data-binary @photo.jpg \\\n  '${location.origin}/v1/encode?q=75' -o photo.bnk`;
 

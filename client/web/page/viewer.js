@@ -6,6 +6,8 @@ const KEY_STEP = 0.02;
  */
 export class Viewer {
   #viewport;
+  #frame;
+  #tags;
   #divider;
   #clip;
   #before;
@@ -29,10 +31,13 @@ export class Viewer {
   constructor(viewport, onZoom) {
     this.#viewport = viewport;
     this.#onZoom = onZoom;
+    this.#frame = /** @type {HTMLElement} */ (viewport.parentElement);
+    this.#tags = /** @type {HTMLElement[]} */ ([...viewport.querySelectorAll('.tag')]);
     this.#divider = /** @type {HTMLElement} */ (viewport.querySelector('.divider'));
     this.#clip = /** @type {HTMLElement} */ (viewport.querySelector('.clip'));
     [this.#before, this.#after] = /** @type {HTMLCanvasElement[]} */ ([...viewport.querySelectorAll('canvas')]);
-    new ResizeObserver(() => this.#clamp()).observe(viewport);
+    const resized = new ResizeObserver(() => this.#clamp());
+    for (const node of [viewport, ...this.#tags]) resized.observe(node);
     viewport.addEventListener('pointerdown', (event) => this.#down(event));
     viewport.addEventListener('pointermove', (event) => this.#move(event));
     for (const type of /** @type {const} */ (['pointerup', 'pointercancel'])) {
@@ -55,6 +60,7 @@ export class Viewer {
    */
   original(picture, width, height) {
     [this.#width, this.#height] = [width, height];
+    this.#split = 0.5;
     for (const canvas of [this.#before, this.#after]) {
       canvas.width = width;
       canvas.height = height;
@@ -62,7 +68,7 @@ export class Viewer {
     paint(this.#before, picture);
     this.#clip.classList.add('bare');
     // Between 1:2 and 3:1; beyond, there are borders.
-    this.#viewport.style.setProperty('--ratio', `${Math.min(3, Math.max(0.5, width / height))}`);
+    this.#frame.style.setProperty('--ratio', `${Math.min(3, Math.max(0.5, width / height))}`);
     this.fit();
   }
 
@@ -132,13 +138,16 @@ export class Viewer {
     this.#before.style.transform = transform;
     this.#after.style.transform = transform;
     const percent = Math.round(this.#split * 100);
-    this.#viewport.style.setProperty('--split', `${this.#split * this.#viewport.clientWidth}px`);
+    const line = this.#split * this.#viewport.clientWidth;
+    this.#viewport.style.setProperty('--split', `${line}px`);
     this.#divider.setAttribute('aria-valuenow', `${percent}`);
     this.#divider.setAttribute('aria-valuetext', `${percent} % original, ${100 - percent} % Bottleneck`);
     this.#viewport.classList.toggle('zoomed', this.#movable());
     this.#viewport.classList.toggle('pixels', this.#scale * devicePixelRatio >= 3);
-    this.#viewport.querySelector('.tag-before')?.classList.toggle('faint', this.#split < 0.25);
-    this.#viewport.querySelector('.tag-after')?.classList.toggle('faint', this.#split > 0.75);
+    // A tag that the line crosses would name both sides.
+    const [left, right] = this.#tags;
+    left.classList.toggle('faint', line < left.offsetLeft + left.offsetWidth);
+    right.classList.toggle('faint', line > right.offsetLeft);
     this.#onZoom(this.#scale * devicePixelRatio);
   }
 

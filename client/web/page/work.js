@@ -59,5 +59,6 @@ export class WorkLine {
     this.#message.classList.remove('error');
     this.#message.textContent = text;
     this.#message.hidden = false;
+    this.#message.scrollIntoView({ block: 'nearest' });
   }
 }

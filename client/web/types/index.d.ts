@@ -28,6 +28,7 @@
  */
 export function decode(bytes: Uint8Array, options?: DecodeOptions): Promise<ImageData>;
 export { BottleneckError } from "./error.js";
+export { prepare } from "./queue.js";
 /**
  * How far a decode has come.
  * - `model`: so many bytes of the model have come from the network (not told where it is cached);

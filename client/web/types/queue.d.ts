@@ -6,6 +6,8 @@
  * @returns {Promise<void>}
  */
 export function run(job: Job, signal: AbortSignal | undefined, on: (answer: Answer) => void): Promise<void>;
+/** Starts the worker, which loads the decoder, ahead of the first job. */
+export function prepare(): void;
 export type Waiting = {
     job: Job;
     on: (answer: Answer) => void;
