@@ -22,6 +22,7 @@ mod metrics;
 mod models;
 mod multipart;
 mod openapi;
+mod page;
 mod params;
 mod psnr;
 mod queue;
@@ -48,13 +49,13 @@ pub use state::{AppState, StartError};
 pub fn app(state: AppState) -> Router {
     Router::new()
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::description()))
-        .route("/", get(health::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/info", get(info::get))
         .route("/v1/encode", post(encode::post))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}/decoder", get(models::decoder))
+        .merge(page::router())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn_with_state(state.clone(), metrics::layer))

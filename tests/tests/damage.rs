@@ -101,6 +101,47 @@ fn a_damaged_model_file_is_an_error() {
     }
 }
 
+/// The texts of errors, which the browser's decoder must give too (tests/web/golden.test.mjs).
+/// `BLESS=1 cargo test -p bottleneck-tests --test damage` writes them anew.
+#[test]
+fn damaged_streams_give_the_texts_that_browsers_give() {
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/data/golden-70x45-0.bnk")).unwrap();
+    let mut damaged: Vec<Vec<u8>> = [0, 2, 21, 60].map(|end| golden[..end].to_vec()).into();
+    // Magic, version, reserved flags, model, width, height, data; then the same behind the checksum.
+    for (byte, value) in
+        [(0, 0xff), (3, 0x8f), (3, 0xf1), (4, 0xab), (12, 0), (13, 0xff), (14, 0), (15, 4), (40, 0xff)]
+    {
+        let mut bytes = golden.clone();
+        bytes[byte] = value;
+        damaged.push(bytes.clone());
+        reseal(&mut bytes);
+        damaged.push(bytes);
+    }
+    for bytes in [&golden[..60], &[&golden[..], &[0xa5; 16]].concat()] {
+        let mut bytes = bytes.to_vec();
+        reseal(&mut bytes);
+        damaged.push(bytes);
+    }
+    damaged.extend([b"\xff\xd8\xff\xe0".to_vec(), vec![0; LIMITS.max_bytes as usize + 1]]);
+
+    let line = |bytes: &Vec<u8>| {
+        let outcome = decode(bytes, &MODEL, &LIMITS).map_or_else(|e| e.to_string(), |_| "decodes".into());
+        // The one stream that is too long to write down is all zeros.
+        let hex: String = if bytes.len() > 4096 {
+            format!("{}*00", bytes.len())
+        } else {
+            bytes.iter().map(|b| format!("{b:02x}")).collect()
+        };
+        format!("{hex}\t{outcome}\n")
+    };
+    let found: String = damaged.iter().map(line).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/damaged.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &found).unwrap();
+    }
+    assert_eq!(found, std::fs::read_to_string(path).unwrap());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

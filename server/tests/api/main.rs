@@ -8,4 +8,5 @@ mod metrics;
 mod models;
 mod openapi;
 mod overload;
+mod page;
 mod socket;
