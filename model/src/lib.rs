@@ -27,10 +27,10 @@ pub mod evaluate;
 pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
-#[cfg(feature = "nn")]
-pub mod target;
 #[cfg(feature = "train")]
 pub mod speed;
+#[cfg(feature = "nn")]
+pub mod target;
 #[cfg(feature = "train")]
 pub mod train;
 

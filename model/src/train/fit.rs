@@ -40,7 +40,7 @@ pub struct Settings {
     pub warm_up: u64,
     /// Share of the run at the highest rate before the cosine decay begins, 0..1.
     pub hold: f64,
-    /// Weight of the error's step across patch borders in the distortion: keeps a block grid from showing.
+    /// Weight in the distortion of steps across patch borders that stand out: keeps a block grid from showing.
     pub border: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,

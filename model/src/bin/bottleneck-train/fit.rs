@@ -46,8 +46,8 @@ pub(crate) struct FitArgs {
     /// Share of the run at the highest rate before the cosine decay begins.
     #[arg(long, default_value_t = 0.5)]
     hold: f64,
-    /// Weight of the error's step across patch borders in the distortion: keeps a block grid from showing.
-    #[arg(long, default_value_t = 0.25)]
+    /// Weight in the distortion of steps across patch borders that stand out: keeps a block grid from showing.
+    #[arg(long, default_value_t = 1.0)]
     border: f64,
     /// Decoupled weight decay.
     #[arg(long, default_value_t = 1e-4)]
