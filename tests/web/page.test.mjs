@@ -177,7 +177,7 @@ describe('the page', () => {
     await settled();
     await page.route('**/v1/encode*', () => {}); // Never answered.
     await page.getByRole('button', { name: 'Cat' }).click();
-    await page.getByRole('progressbar').waitFor({ timeout: 1000 });
+    await page.getByRole('progressbar').waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
     assert.equal(await page.getByRole('progressbar').isVisible(), false);
     assert.match(await page.getByRole('alert').innerText(), /^Cancelled/);
