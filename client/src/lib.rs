@@ -18,12 +18,16 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "cli")]
+mod batch;
+#[cfg(feature = "cli")]
 mod output;
 #[cfg(feature = "cli")]
 mod picture;
 #[cfg(feature = "cli")]
 mod upload;
 
+#[cfg(feature = "cli")]
+pub use batch::{BatchError, BatchEvent, BatchItem, BatchOptions, BatchOutcome, find_pictures};
 pub use bottleneck_model::{DecodeError, Image, Limits, Model, RowSink, decode, decode_rows};
 #[cfg(feature = "cli")]
 pub use output::{OutputError, OutputFile};

@@ -1,11 +1,12 @@
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use bottleneck_proto::http::{MEDIA_TYPE, Problem};
 use bottleneck_proto::{Container, ContainerError, Limits};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 
-/// Requests made before a busy server is given up.
-const ATTEMPTS: u32 = 4;
+/// Requests made before a busy server is given up: with what it asks for, some minutes.
+const ATTEMPTS: u32 = 8;
 /// Longest wait between two requests that a server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Above this many bytes, the server may refuse before the picture is sent.
@@ -110,7 +111,8 @@ impl Server {
             if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                 return Err(UploadError::Refused(said));
             }
-            let wait = retry_after(answer.headers()).unwrap_or(Duration::from_secs(1 << attempt));
+            let wait =
+                retry_after(answer.headers()).unwrap_or(Duration::from_secs(1 << attempt)).mul_f64(jitter());
             if attempt == ATTEMPTS || wait > LONGEST_WAIT {
                 return Err(UploadError::Busy(said));
             }
@@ -137,6 +139,12 @@ impl Server {
 
 fn transport(url: &str, error: ureq::Error) -> UploadError {
     UploadError::Transport { url: url.to_owned(), source: Box::new(error) }
+}
+
+/// Spreads clients that were sent away at once: 1 to 1.25.
+fn jitter() -> f64 {
+    // The standard library's hash keys are random enough.
+    1.0 + f64::from(RandomState::new().build_hasher().finish() as u16) / f64::from(u16::MAX) / 4.0
 }
 
 /// The wait in seconds; the date form of the header is not used by a Bottleneck server.

@@ -194,10 +194,10 @@ fn a_busy_server_is_asked_again() {
     assert_eq!(waits, [Duration::ZERO; 2]);
     assert!(server.requests().iter().all(|request| request.body == image));
 
-    let server = FakeServer::new(vec![busy("429 Too Many Requests"); 4]);
+    let server = FakeServer::new(vec![busy("429 Too Many Requests"); 8]);
     let run = run(folder.path(), &["upload", "photo.one.png", "--server", &server.address]);
     run.failed(1, &["busy", "the queue is full"]);
-    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.requests().len(), 8);
 }
 
 #[test]
@@ -244,4 +244,42 @@ fn servers_out_of_reach_are_told() {
     upload("https://example.org").failed(1, &["https://example.org", "plain http"]);
     upload("example.org").failed(1, &["example.org is not a server address"]);
     assert_eq!(names(folder.path()), ["photo.one.png"]);
+}
+
+#[test]
+fn a_batch_goes_on_where_it_stopped() {
+    let folder = tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("in/deep")).unwrap();
+    for name in ["in/a.png", "in/deep/b.png", "in/c.png"] {
+        photo(folder.path());
+        fs::rename(folder.path().join("photo.one.png"), folder.path().join(name)).unwrap();
+    }
+    let upload = |server: &FakeServer, more: &[&str]| {
+        let arguments = ["upload", "in", "--server", &server.address, "-j", "1", "-o", "out"];
+        run(folder.path(), &[&arguments, more].concat())
+    };
+    // The second picture is refused, after a wait for the first.
+    let busy = problem("429 Too Many Requests", "retry-after: 0\r\n", "Busy", "the queue is full");
+    let refusal = problem("400 Bad Request", "", "Bad image", "cut short");
+    let server = FakeServer::new(vec![busy, good(), refusal, good()]);
+    let first = upload(&server, &[]);
+    assert_eq!(first.status, 3, "{}", first.stderr);
+    assert_eq!(first.text().lines().count(), 2);
+    assert!(first.stderr.contains("cannot upload in/c.png: the server refused: 400 Bad image: cut short"));
+    assert_eq!(server.requests().len(), 4);
+
+    // Only that one is sent again.
+    let server = FakeServer::new(vec![good()]);
+    let second = upload(&server, &["--json"]);
+    let lines: Vec<serde_json::Value> =
+        second.succeeded().text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().filter(|line| line["kept"] == true).count(), 2);
+    assert_eq!(server.requests().len(), 1);
+    for name in ["out/a.bnk", "out/deep/b.bnk", "out/c.bnk"] {
+        assert_eq!(fs::read(folder.path().join(name)).unwrap(), code(), "{name}");
+    }
+    // Another quality is another code.
+    let server = FakeServer::new(vec![good(); 3]);
+    upload(&server, &["-q", "50"]).succeeded();
+    assert_eq!(server.requests().len(), 3);
 }

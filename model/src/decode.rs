@@ -2,7 +2,7 @@
 
 use crate::entropy;
 use crate::latents::{Grid, walk};
-use crate::plain::Map;
+use crate::plain::{Map, Scratch};
 use crate::synthesis::Synthesis;
 use crate::{Image, Limits, Model};
 use bottleneck_proto::{Container, ContainerError, ModelId, Quality, STRIP_ROWS};
@@ -97,27 +97,32 @@ pub fn decode_container(
     let (width, height) = (usize::from(container.width), usize::from(container.height));
     let synthesis = Synthesis::new(model, container.quality);
     let strips = container.strips.len();
-    let latents = |strip: usize| -> Result<Option<Map>, DecodeError> {
+    let latents = |strip: usize, scratch: &mut Scratch| -> Result<Option<Map>, DecodeError> {
         let Some(data) = container.strips.get(strip) else { return Ok(None) };
         let grid = Grid::new(width, strip_rows(height, strip));
-        let y_hat = strip_latents(model, container.quality, grid, data, |_, _| {});
+        let y_hat = strip_latents(model, container.quality, grid, data, scratch, |_, _| {});
         y_hat.map(Some).map_err(|what| DecodeError::Damaged { strip, what })
     };
 
     sink.start(width as u32, height as u32)?;
     let mut above: Option<Map> = None;
-    let (first, second) = rayon::join(|| latents(0), || latents(1));
+    // One for the latents, one for the synthesis: they run side by side.
+    let [mut lent, mut other] = [Scratch::default(), Scratch::default()];
+    let (first, second) = rayon::join(|| latents(0, &mut lent), || latents(1, &mut other));
     let (mut current, mut below) = (first?, second?);
     for strip in 0..strips {
         // The latents of the strip after next are decoded while this one becomes pixels.
         let size = (width, strip_rows(height, strip));
         let y_hat = current.as_ref().expect("latents were decoded for every strip");
         let (rgb, next) = rayon::join(
-            || synthesis.strip(above.as_ref(), y_hat, below.as_ref(), size),
-            || latents(strip + 2),
+            || synthesis.strip(above.as_ref(), y_hat, below.as_ref(), size, &mut lent),
+            || latents(strip + 2, &mut other),
         );
         sink.rows(&rgb)?;
-        (above, current, below) = (current, below, next?);
+        if let Some(map) = std::mem::replace(&mut above, current) {
+            other.give(map);
+        }
+        (current, below) = (below, next?);
     }
     Ok(())
 }
@@ -130,7 +135,7 @@ fn check_model(container: &Container<'_>, model: &Model) -> Result<(), DecodeErr
 }
 
 /// Picture rows that strip `strip` of a picture of `height` rows covers.
-fn strip_rows(height: usize, strip: usize) -> usize {
+pub(crate) fn strip_rows(height: usize, strip: usize) -> usize {
     (height - strip * STRIP_ROWS as usize).min(STRIP_ROWS as usize)
 }
 
@@ -160,21 +165,25 @@ pub(crate) fn each_symbol(
     mut seen: impl FnMut(usize, i16, Symbol),
 ) -> Result<(), DecodeError> {
     check_model(container, model)?;
+    let mut scratch = Scratch::default();
     for (strip, data) in container.strips.iter().enumerate() {
         let grid = Grid::new(container.width.into(), strip_rows(container.height.into(), strip));
-        strip_latents(model, container.quality, grid, data, |value, symbol| seen(strip, value, symbol))
-            .map_err(|what| DecodeError::Damaged { strip, what })?;
+        strip_latents(model, container.quality, grid, data, &mut scratch, |value, symbol| {
+            seen(strip, value, symbol)
+        })
+        .map_err(|what| DecodeError::Damaged { strip, what })?;
     }
     Ok(())
 }
 
 /// Entropy decoding of one strip: its bytes → ŷ, corrected and unscaled.
 /// `seen` is told every symbol.
-fn strip_latents(
+pub(crate) fn strip_latents(
     model: &Model,
     quality: Quality,
     grid: Grid,
     data: &[u8],
+    scratch: &mut Scratch,
     mut seen: impl FnMut(i16, Symbol),
 ) -> Result<Map, &'static str> {
     let mut coder = entropy::Decoder::new(data);
@@ -188,7 +197,7 @@ fn strip_latents(
     for (i, z) in z.iter_mut().enumerate() {
         *z = next(Symbol::Z(i % channels))?;
     }
-    let y_hat = walk(model, quality, grid, &z, |level, _, _, _, _| next(Symbol::Residual(level)))?;
+    let y_hat = walk(model, quality, grid, &z, scratch, |level, _, _, _, _| next(Symbol::Residual(level)))?;
     coder.finish()?;
     Ok(y_hat)
 }
@@ -211,7 +220,8 @@ mod tests {
             let grid = Grid::new(300, 200);
             let tables = &encoder.model().tables;
             let seen = |value: i16, symbol| bits += tables.of(container.quality, symbol).bits(value);
-            strip_latents(encoder.model(), container.quality, grid, data, seen).unwrap();
+            strip_latents(encoder.model(), container.quality, grid, data, &mut Scratch::default(), seen)
+                .unwrap();
             let content = bits / 8.0;
             assert!(data.len() as f64 <= content * 1.005 + 32.0, "{} bytes for {content}", data.len());
             assert!(data.len() as f64 >= content - 8.0, "{} bytes for {content}", data.len());
@@ -230,11 +240,19 @@ mod tests {
         let mut whole = Map::zeros(0, 3, model.architecture.y);
         for (strip, data) in container.strips.iter().enumerate() {
             let grid = Grid::new(40, (1200 - 512 * strip).min(512));
-            let part = strip_latents(model, container.quality, grid, data, |_, _| {}).unwrap();
+            let part =
+                strip_latents(model, container.quality, grid, data, &mut Scratch::default(), |_, _| {})
+                    .unwrap();
             whole.dims.h += part.dims.h;
             whole.data.extend(part.data);
         }
-        let expected = Synthesis::new(model, container.quality).strip(None, &whole, None, (40, 1200));
+        let expected = Synthesis::new(model, container.quality).strip(
+            None,
+            &whole,
+            None,
+            (40, 1200),
+            &mut Scratch::default(),
+        );
         let found = decode(&bytes, model, &Limits::default()).unwrap();
         assert_eq!(found.rgb.len(), expected.len());
         assert!(found.rgb.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= 1));

@@ -1,14 +1,16 @@
 //! Pixels → bytes: the mirror image of `decode.rs`, one call a stage.
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, Transforms};
 use crate::entropy;
 use crate::latents::{Grid, walk};
-use crate::nn::Parameters;
+use crate::plain::{Map, Networks, Scratch};
 use crate::weights::{self, DECODER_TENSOR, LayerCost};
 use crate::{Image, Model, Quality, WeightsError};
 use bottleneck_proto::{Container, ContainerError, STRIP_ROWS};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
+use rayon::prelude::*;
 use safetensors::SafeTensors;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 /// Where the analysis transform runs.
@@ -49,11 +51,10 @@ pub enum EncodeError {
     Inference(#[from] candle_core::Error),
 }
 
-/// An encoder: analysis networks in candle, and the decoder it writes for.
+/// An encoder: analysis networks, and the decoder it writes for.
 pub struct Encoder {
     model: Model,
-    parameters: Parameters,
-    device: Device,
+    transforms: Transforms,
 }
 
 /// Encoder and decoder file of the embedded lite model.
@@ -87,29 +88,33 @@ impl Encoder {
     }
 
     fn from_parts(encoder: &[u8], decoder: &[u8], backend: Backend) -> Result<Encoder, WeightsError> {
-        let device = match backend {
-            Backend::Cpu => Device::Cpu,
-            Backend::Cuda => Device::new_cuda(0).map_err(|e| {
-                WeightsError::Encoder(format!("CUDA is not available in this build or machine: {e}"))
-            })?,
-        };
         let model = Model::from_bytes(decoder)?;
         let file = SafeTensors::deserialize(encoder)?;
-        let mut parameters = Parameters::new();
-        for network in model.architecture.encoder_networks() {
-            for (name, shape) in network.parameters() {
-                let values = weights::floats_of(&file, &name, &shape)?;
-                let tensor = Tensor::from_vec(values, shape, &device)
-                    .map_err(|e| WeightsError::Encoder(format!("tensor {name}: {e}")))?;
-                parameters.insert(name, tensor);
+        let networks = model.architecture.encoder_networks();
+        let values = |name: &str, shape: &[usize]| weights::floats_of(&file, name, shape);
+        let transforms = match backend {
+            Backend::Cpu => Transforms::Plain(Networks::new(&networks, values)?),
+            Backend::Cuda => {
+                let device = Device::new_cuda(0).map_err(|e| {
+                    WeightsError::Encoder(format!("CUDA is not available in this build or machine: {e}"))
+                })?;
+                Transforms::candle(networks, device, values)?
             }
-        }
-        Ok(Encoder { model, parameters, device })
+        };
+        Ok(Encoder { model, transforms })
     }
 
     /// The decoder that this encoder writes for.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Where the analysis runs.
+    pub fn backend(&self) -> Backend {
+        match self.transforms {
+            Transforms::Plain(_) => Backend::Cpu,
+            Transforms::Candle { .. } => Backend::Cuda,
+        }
     }
 
     /// Cost of every network that only the encoder has. It runs the decoder's latent networks as well.
@@ -122,55 +127,219 @@ impl Encoder {
     /// # Errors
     /// Sides of 0 or above 65535; failures of the device.
     pub fn encode(&self, image: &Image, quality: Quality) -> Result<Vec<u8>, EncodeError> {
-        let &Image { width, height, ref rgb } = image;
-        let (Ok(w @ 1..), Ok(h @ 1..)) = (u16::try_from(width), u16::try_from(height)) else {
-            return Err(EncodeError::Size { width, height });
-        };
-        if rgb.len() != usize::from(w) * usize::from(h) * 3 {
-            return Err(EncodeError::Pixels { width, height, found: rgb.len() });
+        let analysis = self.analysis();
+        let strips = Strip::all(image, quality)?
+            .map(|strip| Ok(self.code(&self.latents(&analysis, &[&strip])?.remove(0))))
+            .collect::<Result<Vec<_>, EncodeError>>()?;
+        self.assemble(image.width, image.height, quality, &strips)
+    }
+
+    /// The first stage of [`encode`](Encoder::encode), for strips of any pictures at once. On the processor
+    /// they are analysed in parallel, each as if alone; on a GPU those of one shape are one batch.
+    ///
+    /// # Errors
+    /// Failures of the device.
+    pub fn analyse(&self, strips: &[Strip<'_>]) -> Result<Vec<Latents>, EncodeError> {
+        let analysis = self.analysis();
+        if self.backend() == Backend::Cpu {
+            let alone = |strip| Ok(self.latents(&analysis, &[strip])?.remove(0));
+            return strips.par_iter().map(alone).collect();
         }
-        let analysis = Analysis::new(&self.model.architecture, &self.parameters, &self.device, quality)?;
-        let strips = (0..height.div_ceil(STRIP_ROWS) as usize)
-            .map(|strip| self.strip(&analysis, image, strip, quality))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut shapes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (i, strip) in strips.iter().enumerate() {
+            shapes.entry(analysis.shape(strip)).or_default().push(i);
+        }
+        let mut latents: Vec<Option<Latents>> = strips.iter().map(|_| None).collect();
+        for members in shapes.values() {
+            let batch: Vec<_> = members.iter().map(|&i| &strips[i]).collect();
+            for (&i, found) in members.iter().zip(self.latents(&analysis, &batch)?) {
+                latents[i] = Some(found);
+            }
+        }
+        Ok(latents.into_iter().flatten().collect())
+    }
+
+    /// The second stage: entropy coding of one strip.
+    pub fn code(&self, latents: &Latents) -> Vec<u8> {
+        let Latents { quality, grid, y, z } = latents;
+        let tables = self.model.tables.z(*quality);
+        let mut coder = entropy::Encoder::default();
+        z.iter().enumerate().for_each(|(i, &z)| coder.put(z, &tables[i % tables.len()]));
+        let Ok(_) = walk(
+            &self.model,
+            *quality,
+            *grid,
+            z,
+            &mut Scratch::default(),
+            |level, row, column, channel, mean| {
+                let value = y.data[(row * grid.w + column) * y.dims.c + channel];
+                let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
+                coder.put(residual, &self.model.tables.residual[usize::from(level)]);
+                Ok::<_, Infallible>(residual)
+            },
+        );
+        coder.finish()
+    }
+
+    /// The last stage: the bytes of all strips of a picture, from the top, to those of its `.bnk` file.
+    ///
+    /// # Errors
+    /// Sides of 0 or above 65535; a number of strips that is not the picture's.
+    pub fn assemble(
+        &self,
+        width: u32,
+        height: u32,
+        quality: Quality,
+        strips: &[Vec<u8>],
+    ) -> Result<Vec<u8>, EncodeError> {
+        let (width, height) = sides(width, height)?;
         Ok(bottleneck_proto::write(&Container {
             experimental: self.model.experimental(),
             model: self.model.id(),
-            width: w,
-            height: h,
+            width,
+            height,
             quality,
             strips: strips.iter().map(Vec::as_slice).collect(),
         })?)
     }
 
-    /// Entropy coding of one strip: pixels → its bytes.
-    fn strip(
-        &self,
-        analysis: &Analysis<'_>,
-        image: &Image,
-        strip: usize,
-        quality: Quality,
-    ) -> Result<Vec<u8>, EncodeError> {
-        let mut y = analysis.strip(image, strip)?;
-        let gain: Vec<f32> = self.model.gain(quality);
-        y.data
-            .chunks_exact_mut(gain.len())
-            .for_each(|cell| cell.iter_mut().zip(&gain).for_each(|(y, g)| *y *= g));
-        let tables = self.model.tables.z(quality);
-        let z: Vec<i16> = (analysis.hyper(&y)?.data.iter().enumerate())
-            .map(|(i, z)| tables[i % tables.len()].clamp(z.round() as i32))
-            .collect();
+    fn analysis(&self) -> Analysis<'_> {
+        Analysis::new(&self.model.architecture, &self.transforms)
+    }
 
-        let mut coder = entropy::Encoder::default();
-        z.iter().enumerate().for_each(|(i, &z)| coder.put(z, &tables[i % tables.len()]));
-        let rows = (image.height - strip as u32 * STRIP_ROWS).min(STRIP_ROWS);
-        let grid = Grid::new(image.width as usize, rows as usize);
-        let Ok(_) = walk(&self.model, quality, grid, &z, |level, row, column, channel, mean| {
-            let value = y.data[(row * grid.w + column) * y.dims.c + channel];
-            let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
-            coder.put(residual, &self.model.tables.residual[usize::from(level)]);
-            Ok::<_, Infallible>(residual)
+    /// Latents of strips of one shape.
+    fn latents(&self, analysis: &Analysis<'_>, strips: &[&Strip<'_>]) -> Result<Vec<Latents>, EncodeError> {
+        let mut y = analysis.strips(strips)?;
+        for (strip, y) in strips.iter().zip(&mut y) {
+            let gain: Vec<f32> = self.model.log_gain(strip.quality).iter().map(|g| g.exp()).collect();
+            y.data
+                .chunks_exact_mut(gain.len())
+                .for_each(|cell| cell.iter_mut().zip(&gain).for_each(|(y, g)| *y *= g));
+        }
+        let z = analysis.hyper(strips, &y)?;
+        let latents = strips.iter().zip(y).zip(z).map(|((strip, y), z)| {
+            let tables = self.model.tables.z(strip.quality);
+            let z = z.data.iter().enumerate();
+            Latents {
+                quality: strip.quality,
+                grid: Grid::new(strip.image.width as usize, strip.rows()),
+                y,
+                z: z.map(|(i, z)| tables[i % tables.len()].clamp(z.round() as i32)).collect(),
+            }
         });
-        Ok(coder.finish())
+        Ok(latents.collect())
+    }
+}
+
+/// A strip of a picture, the piece that is encoded at a time: 512 rows, or what is left of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Strip<'a> {
+    image: &'a Image,
+    quality: Quality,
+    index: usize,
+}
+
+impl<'a> Strip<'a> {
+    /// The strips of a picture, from the top.
+    ///
+    /// # Errors
+    /// Sides of 0 or above 65535, and a picture whose bytes do not fit its sides.
+    pub fn all(
+        image: &'a Image,
+        quality: Quality,
+    ) -> Result<impl ExactSizeIterator<Item = Strip<'a>>, EncodeError> {
+        let &Image { width, height, ref rgb } = image;
+        let (w, h) = sides(width, height)?;
+        if rgb.len() != usize::from(w) * usize::from(h) * 3 {
+            return Err(EncodeError::Pixels { width, height, found: rgb.len() });
+        }
+        let strips = usize::from(h).div_ceil(STRIP_ROWS as usize);
+        Ok((0..strips).map(move |index| Strip { image, quality, index }))
+    }
+
+    /// The whole picture.
+    pub fn image(&self) -> &'a Image {
+        self.image
+    }
+
+    /// The quality to code it at.
+    pub fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// Its place in the picture, from 0 at the top.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// How many rows of the picture it has.
+    pub fn rows(&self) -> usize {
+        let first = self.index * STRIP_ROWS as usize;
+        (self.image.height as usize - first).min(STRIP_ROWS as usize)
+    }
+}
+
+/// The latents of one strip: what [`Encoder::analyse`] gives and [`Encoder::code`] takes.
+pub struct Latents {
+    quality: Quality,
+    grid: Grid,
+    /// (H/16, W/16, y), scaled by the gain, not rounded.
+    y: Map,
+    z: Vec<i16>,
+}
+
+fn sides(width: u32, height: u32) -> Result<(u16, u16), EncodeError> {
+    match (u16::try_from(width), u16::try_from(height)) {
+        (Ok(w @ 1..), Ok(h @ 1..)) => Ok((w, h)),
+        _ => Err(EncodeError::Size { width, height }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::test_picture;
+
+    fn strips<'a>(pictures: &'a [(Image, Quality)]) -> Vec<Strip<'a>> {
+        pictures.iter().flat_map(|(image, quality)| Strip::all(image, *quality).unwrap()).collect()
+    }
+
+    fn pictures() -> Vec<(Image, Quality)> {
+        let sizes = [(130, 70), (40, 600), (130, 70), (17, 1), (40, 600)];
+        let picture = |(i, (w, h))| (test_picture(w, h), Quality(9000 * i as u16));
+        sizes.into_iter().enumerate().map(picture).collect()
+    }
+
+    #[test]
+    fn a_batch_gives_the_bytes_of_each_picture_alone() {
+        let encoder = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
+        let pictures = pictures();
+        let latents = encoder.analyse(&strips(&pictures)).unwrap();
+        let mut coded = latents.iter().map(|latents| encoder.code(latents));
+        for (image, quality) in &pictures {
+            let count = Strip::all(image, *quality).unwrap().len();
+            let own: Vec<_> = coded.by_ref().take(count).collect();
+            let file = encoder.assemble(image.width, image.height, *quality, &own).unwrap();
+            assert_eq!(file, encoder.encode(image, *quality).unwrap());
+        }
+    }
+
+    /// How a GPU takes them; the sums are the same up to rounding.
+    #[test]
+    fn strips_stacked_in_candle_are_those_alone() {
+        let plain = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
+        let file = SafeTensors::deserialize(crate::TINY).unwrap();
+        let networks = plain.model.architecture.encoder_networks();
+        let values = |name: &str, shape: &[usize]| weights::floats_of(&file, name, shape);
+        let transforms = Transforms::candle(networks, Device::Cpu, values).unwrap();
+        let encoder = Encoder { model: Model::from_bytes(crate::TINY).unwrap(), transforms };
+        let pictures = pictures();
+        let strips = strips(&pictures);
+        for (strip, stacked) in strips.iter().zip(encoder.analyse(&strips).unwrap()) {
+            let alone = plain.latents(&plain.analysis(), &[strip]).unwrap().remove(0);
+            assert_eq!(stacked.y.dims, alone.y.dims);
+            assert!(stacked.y.data.iter().zip(&alone.y.data).all(|(a, b)| (a - b).abs() < 1e-3));
+            assert_eq!(stacked.z.len(), alone.z.len());
+        }
     }
 }

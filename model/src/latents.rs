@@ -4,7 +4,7 @@
 //! self-contained: its border counts as the picture's.
 
 use crate::network::{STEPS, group_at};
-use crate::plain::{Map, Runner};
+use crate::plain::{Map, Scratch};
 use crate::weights::Model;
 use bottleneck_proto::Quality;
 
@@ -29,28 +29,31 @@ impl Grid {
 
 /// Rebuilds ŷ (H/16, W/16, y), corrected and unscaled, from `z` and the residuals that `residual` gives.
 ///
-/// `residual(level, row, column, channel, mean)` is called once for every coded value, in coding order.
+/// `scratch` lends the memory of the maps between, and of the result. `residual(level, row, column, channel, mean)` is called once for every coded value, in coding order.
 pub(crate) fn walk<E>(
     model: &Model,
     quality: Quality,
     grid: Grid,
     z: &[i16],
+    scratch: &mut Scratch,
     mut residual: impl FnMut(u8, usize, usize, usize, f32) -> Result<i16, E>,
 ) -> Result<Map, E> {
     let architecture = &model.architecture;
     let (channels, group) = (architecture.y, architecture.y / STEPS);
-    let runner = Runner::new(&model.floats, crate::quality::position(quality));
+    let position = crate::quality::position(quality);
     // Networks see whole cells of z; what lies beyond the coded grid has residual 0.
     let (rows, columns) = (4 * grid.z_h, 4 * grid.z_w);
     let levels = model.scale.levels(z, grid.z_h, grid.z_w, quality);
     let mut z_map = Map::zeros(grid.z_h, grid.z_w, architecture.z);
     z_map.data.iter_mut().zip(z).for_each(|(f, &i)| *f = f32::from(i));
-    let features = runner.run(&architecture.hyper_synthesis(), z_map);
+    let features = model.networks.run("hyper_synthesis", &[&z_map], position, scratch);
 
-    let mut y_hat = Map::zeros(rows, columns, channels);
+    let mut y_hat = scratch.map(rows, columns, channels);
+    y_hat.data.fill(0.0);
     for step in 0..STEPS {
-        let input = if step == 0 { features.clone() } else { concatenate(&y_hat, &features) };
-        let mean = runner.run(&architecture.mean(step), input);
+        let inputs = [&y_hat, &features];
+        let inputs = if step == 0 { &inputs[1..] } else { &inputs[..] };
+        let mean = model.networks.run(&architecture.mean(step).name, inputs, position, scratch);
         for row in 0..rows {
             for column in 0..columns {
                 let first = group_at(step, row, column) * group;
@@ -63,26 +66,22 @@ pub(crate) fn walk<E>(
                 }
             }
         }
+        scratch.give(mean);
     }
 
-    let correction = runner.run(&architecture.correction(), concatenate(&y_hat, &features));
-    let inverse: Vec<f32> = runner.log_gain().iter().map(|g| (-g).exp()).collect();
-    let mut out = Map::zeros(grid.h, grid.w, channels);
+    let correction = model.networks.run("correction", &[&y_hat, &features], position, scratch);
+    let inverse: Vec<f32> = model.log_gain(quality).iter().map(|g| (-g).exp()).collect();
+    let mut out = scratch.map(grid.h, grid.w, channels);
     for (row, out) in out.data.chunks_exact_mut(grid.w * channels).enumerate() {
         let from = row * columns * channels;
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = (y_hat.data[from + i] + correction.data[from + i]) * inverse[i % channels];
+        let sums =
+            y_hat.data[from..].chunks_exact(channels).zip(correction.data[from..].chunks_exact(channels));
+        for (out, (y_hat, correction)) in out.chunks_exact_mut(channels).zip(sums) {
+            for i in 0..channels {
+                out[i] = (y_hat[i] + correction[i]) * inverse[i];
+            }
         }
     }
+    [features, y_hat, correction].into_iter().for_each(|map| scratch.give(map));
     Ok(out)
-}
-
-fn concatenate(a: &Map, b: &Map) -> Map {
-    let mut out = Map::zeros(a.dims.h, a.dims.w, a.dims.c + b.dims.c);
-    let pairs = a.data.chunks_exact(a.dims.c).zip(b.data.chunks_exact(b.dims.c));
-    for (out, (a, b)) in out.data.chunks_exact_mut(a.dims.c + b.dims.c).zip(pairs) {
-        out[..a.len()].copy_from_slice(a);
-        out[a.len()..].copy_from_slice(b);
-    }
-    out
 }

@@ -28,12 +28,16 @@ pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
 #[cfg(feature = "train")]
+pub mod speed;
+#[cfg(feature = "nn")]
+pub mod target;
+#[cfg(feature = "train")]
 pub mod train;
 
 pub use bottleneck_proto::{Limits, ModelId, Quality};
 pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, symbols};
 #[cfg(feature = "nn")]
-pub use encode::{Backend, EncodeError, Encoder};
+pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
 pub use network::Architecture;
 pub use pixels::Image;
 pub use weights::{LayerCost, Model, WeightsError};

@@ -18,6 +18,9 @@ pub(crate) enum Layer {
     Linear { input: usize, output: usize },
     /// 3×3 convolution with bias.
     Conv3 { input: usize, output: usize },
+    /// 2×2 convolution with bias between the cells of a map and the grid of their corners: (H + 1, W + 1)
+    /// where `grow`, (H − 1, W − 1) where not.
+    Conv2 { input: usize, output: usize, grow: bool },
     /// Gated depthwise block: `x + q ∘ project(gate(expand(depthwise3(x))))`, with a quality-dependent
     /// channel vector `q`.
     Block { channels: usize },
@@ -29,6 +32,14 @@ pub(crate) enum Layer {
     Unshuffle(usize),
     /// Depth to space by `k`: the inverse.
     Shuffle(usize),
+    /// [`Layer::Unshuffle`] with the patches centred on the corners of the grid: (H, W) → (H/k + 1, W/k + 1).
+    #[cfg_attr(
+        not(any(test, feature = "nn")),
+        expect(dead_code, reason = "only the encoder's networks have one")
+    )]
+    LappedUnshuffle(usize),
+    /// [`Layer::Shuffle`] of such patches: (H + 1, W + 1) → (H·k, W·k).
+    LappedShuffle(usize),
 }
 
 impl Layer {
@@ -39,6 +50,9 @@ impl Layer {
             Layer::Conv3 { input, output } => {
                 vec![("weight", vec![9 * input, output]), ("bias", vec![output])]
             }
+            Layer::Conv2 { input, output, .. } => {
+                vec![("weight", vec![4 * input, output]), ("bias", vec![output])]
+            }
             Layer::Block { channels: c } => vec![
                 ("depthwise.weight", vec![9, c]),
                 ("depthwise.bias", vec![c]),
@@ -48,7 +62,9 @@ impl Layer {
                 ("project.bias", vec![c]),
                 ("quality", vec![QUALITY_KNOTS, c]),
             ],
-            Layer::Unshuffle(_) | Layer::Shuffle(_) => vec![],
+            Layer::Unshuffle(_) | Layer::Shuffle(_) | Layer::LappedUnshuffle(_) | Layer::LappedShuffle(_) => {
+                vec![]
+            }
         }
     }
 
@@ -57,8 +73,11 @@ impl Layer {
         match *self {
             Layer::Linear { input, output } => input * output,
             Layer::Conv3 { input, output } => 9 * input * output,
+            Layer::Conv2 { input, output, .. } => 4 * input * output,
             Layer::Block { channels: c } => 9 * c + 3 * c * c,
-            Layer::Unshuffle(_) | Layer::Shuffle(_) => 0,
+            Layer::Unshuffle(_) | Layer::Shuffle(_) | Layer::LappedUnshuffle(_) | Layer::LappedShuffle(_) => {
+                0
+            }
         }
     }
 }
@@ -98,8 +117,8 @@ impl Network {
         for layer in &self.layers {
             total += layer.macs() as f64 / (stride * stride);
             match layer {
-                Layer::Unshuffle(k) => stride *= *k as f64,
-                Layer::Shuffle(k) => stride /= *k as f64,
+                Layer::Unshuffle(k) | Layer::LappedUnshuffle(k) => stride *= *k as f64,
+                Layer::Shuffle(k) | Layer::LappedShuffle(k) => stride /= *k as f64,
                 _ => {}
             }
         }
@@ -112,10 +131,15 @@ impl Network {
         let (mut scale, mut reach) = (1.0f64, 0.0f64);
         for layer in &self.layers {
             match layer {
-                Layer::Conv3 { .. } | Layer::Block { .. } => reach += scale,
+                Layer::Conv3 { .. } | Layer::Block { .. } | Layer::Conv2 { grow: true, .. } => reach += scale,
                 Layer::Unshuffle(k) => scale *= *k as f64,
-                Layer::Shuffle(k) => scale /= *k as f64,
-                Layer::Linear { .. } => {}
+                Layer::LappedUnshuffle(k) => {
+                    // The 2×2 convolution that follows reaches no further than the corners' patches.
+                    reach += scale * *k as f64 / 2.0;
+                    scale *= *k as f64;
+                }
+                Layer::Shuffle(k) | Layer::LappedShuffle(k) => scale /= *k as f64,
+                Layer::Linear { .. } | Layer::Conv2 { grow: false, .. } => {}
             }
         }
         reach.ceil() as usize
@@ -144,7 +168,7 @@ pub struct Architecture {
     pub synthesis: usize,
     /// Its blocks at 1/8.
     pub synthesis_blocks: usize,
-    /// Channels of its map at 1/2.
+    /// Channels of its map at 1/2; 0 where both transforms have lapped patches instead, 16×16 at every 8 pixels.
     pub head: usize,
 }
 
@@ -161,7 +185,7 @@ impl Architecture {
             scale: 64,
             synthesis: 96,
             synthesis_blocks: 5,
-            head: 16,
+            head: 0,
         }
     }
 
@@ -199,12 +223,14 @@ impl Architecture {
             ("hyper", self.hyper, 1),
             ("scale", self.scale, 1),
             ("synthesis", self.synthesis, 1),
-            ("head", self.head, 1),
         ];
         for (name, value, multiple) in sizes {
             if value == 0 || value > 1024 || value % multiple != 0 {
                 return Err(format!("{name} is {value}; allowed: multiples of {multiple} up to 1024"));
             }
+        }
+        if self.head > 1024 {
+            return Err(format!("head is {}; allowed: up to 1024", self.head));
         }
         for (name, value) in
             [("analysis_blocks", self.analysis_blocks), ("synthesis_blocks", self.synthesis_blocks)]
@@ -220,7 +246,11 @@ impl Architecture {
     #[cfg(any(test, feature = "nn"))]
     pub(crate) fn analysis(&self) -> Network {
         let c = self.analysis;
-        let mut layers = vec![Layer::Unshuffle(8), Layer::Linear { input: 192, output: c }];
+        let mut layers = if self.head == 0 {
+            vec![Layer::LappedUnshuffle(8), Layer::Conv2 { input: 192, output: c, grow: false }]
+        } else {
+            vec![Layer::Unshuffle(8), Layer::Linear { input: 192, output: c }]
+        };
         layers.extend(std::iter::repeat_n(Layer::Block { channels: c }, self.analysis_blocks));
         layers.extend([Layer::Unshuffle(2), Layer::Linear { input: 4 * c, output: self.y }]);
         Network::new("analysis", 1, layers)
@@ -295,13 +325,17 @@ impl Architecture {
         let c = self.synthesis;
         let mut layers = vec![Layer::Linear { input: self.y, output: 4 * c }, Layer::Shuffle(2)];
         layers.extend(std::iter::repeat_n(Layer::Block { channels: c }, self.synthesis_blocks));
-        layers.extend([
-            Layer::Linear { input: c, output: 16 * self.head },
-            Layer::Shuffle(4),
-            // At 1/2 resolution: the cheap layer that crosses the borders of the 8×8 patches.
-            Layer::Conv3 { input: self.head, output: 12 },
-            Layer::Shuffle(2),
-        ]);
+        if self.head == 0 {
+            layers.extend([Layer::Conv2 { input: c, output: 192, grow: true }, Layer::LappedShuffle(8)]);
+        } else {
+            layers.extend([
+                Layer::Linear { input: c, output: 16 * self.head },
+                Layer::Shuffle(4),
+                // At 1/2 resolution: the cheap layer that crosses the borders of the 8×8 patches.
+                Layer::Conv3 { input: self.head, output: 12 },
+                Layer::Shuffle(2),
+            ]);
+        }
         Network::new("synthesis", 16, layers)
     }
 
@@ -370,7 +404,9 @@ mod tests {
 
     #[test]
     fn halo_counts_input_positions() {
-        assert_eq!(Architecture::lite().synthesis().halo(), 3); // 5 at 1/8, 1 at 1/2
+        assert_eq!(Architecture::tiny().synthesis().halo(), 1); // 1 at 1/8, 1 at 1/2
+        assert_eq!(Architecture::lite().synthesis().halo(), 3); // 5 at 1/8, lapped patches
+        assert_eq!(Architecture::lite().analysis().halo(), 28); // half a patch, 3 at 1/8
         assert_eq!(Architecture::lite().mean(1).halo(), 1);
     }
 }

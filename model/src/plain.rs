@@ -1,12 +1,11 @@
-//! The float networks in plain Rust: the decoder's interpreter of the layer lists.
+//! The float networks in plain Rust: the interpreter of the layer lists behind the decoder, and behind the
+//! encoder on a CPU.
 
-use crate::kernels::{self, Dims};
+use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
 use crate::network::{Layer, Network};
+use crate::pixels::from_network;
 use crate::quality;
 use std::collections::HashMap;
-
-/// Named parameters.
-pub(crate) type Floats = HashMap<String, Vec<f32>>;
 
 /// A map (H, W, C).
 #[derive(Clone, Debug)]
@@ -28,95 +27,245 @@ impl Map {
             data: self.data[rows.start * stride..rows.end * stride].to_vec(),
         }
     }
+
+    /// The inputs of a line: `length` values from row `row` on, for every `stride` of them.
+    fn segment(&self, row: usize, stride: usize, length: usize) -> Segment<'_> {
+        Segment { data: &self.data[row * self.dims.w * self.dims.c..], stride, length }
+    }
 }
 
-/// A network with its parameters, at one quality.
-pub(crate) struct Runner<'a> {
-    floats: &'a Floats,
-    position: f32,
+/// Memory of maps that are not needed any more: taking from it saves the system's page faults.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    free: Vec<Vec<f32>>,
 }
 
-impl<'a> Runner<'a> {
-    /// `position` is 0..=1 on the rate scale.
-    pub(crate) fn new(floats: &'a Floats, position: f32) -> Runner<'a> {
-        Runner { floats, position }
+impl Scratch {
+    /// A map whose values are left over from others.
+    pub(crate) fn map(&mut self, h: usize, w: usize, c: usize) -> Map {
+        let mut data = self.free.pop().unwrap_or_default();
+        data.resize(h * w * c, 0.0);
+        Map { dims: Dims { h, w, c }, data }
     }
 
-    fn parameter(&self, name: &str) -> &'a [f32] {
-        // Model::from_bytes has looked up every name of every layer list.
-        &self.floats[name]
+    /// Takes back a map.
+    pub(crate) fn give(&mut self, map: Map) {
+        self.free.push(map.data);
+    }
+}
+
+/// One layer with its weights, laid out for the kernels.
+enum Operation {
+    Linear(Packed),
+    /// 2×2 or 3×3 convolution: side, whether the map grows, weights.
+    Convolution {
+        side: usize,
+        grow: bool,
+        weights: Packed,
+    },
+    /// Block and its quality-dependent scale at the knots.
+    Block(Box<Block>, Vec<f32>),
+    Unshuffle(usize),
+    Shuffle(usize),
+    LappedUnshuffle(usize),
+    LappedShuffle(usize),
+}
+
+/// Networks with their weights, by name, and the instructions that they run on.
+pub(crate) struct Networks {
+    networks: HashMap<String, Vec<Operation>>,
+    isa: Isa,
+}
+
+impl Networks {
+    /// Lays out the parameters of `networks`, which `values` gives by name and shape.
+    pub(crate) fn new<E>(
+        networks: &[Network],
+        mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+    ) -> Result<Networks, E> {
+        let mut all = HashMap::new();
+        for network in networks {
+            let mut operations = Vec::new();
+            for (index, layer) in network.layers.iter().enumerate() {
+                let mut p = Vec::new();
+                for (name, shape) in layer.parameters() {
+                    p.push(values(&network.parameter(index, name), &shape)?);
+                }
+                operations.push(operation(layer, &p));
+            }
+            all.insert(network.name.clone(), operations);
+        }
+        Ok(Networks { networks: all, isa: Isa::best() })
     }
 
-    /// Logarithm of the quantiser's gain of every channel of y.
-    pub(crate) fn log_gain(&self) -> Vec<f32> {
-        quality::interpolate(self.parameter("gain"), self.position)
+    /// Without SIMD from here on.
+    pub(crate) fn scalar(&mut self) {
+        self.isa = Isa::Scalar;
     }
 
-    /// Runs `network` on `x`.
-    pub(crate) fn run(&self, network: &Network, mut x: Map) -> Map {
-        for (index, layer) in network.layers.iter().enumerate() {
-            let p = |name: &str| self.parameter(&network.parameter(index, name));
-            x = match *layer {
-                Layer::Linear { output, .. } => linear(&x, p("weight"), p("bias"), output),
-                Layer::Conv3 { output, .. } => conv3(&x, p("weight"), p("bias"), output),
-                Layer::Block { channels } => {
-                    let mut branch = Map::zeros(x.dims.h, x.dims.w, channels);
-                    kernels::depthwise3(
-                        &x.data,
-                        x.dims,
-                        p("depthwise.weight"),
-                        p("depthwise.bias"),
-                        &mut branch.data,
-                    );
-                    let expanded = linear(&branch, p("expand.weight"), p("expand.bias"), 2 * channels);
-                    kernels::gate(&expanded.data, channels, &mut branch.data);
-                    let branch = linear(&branch, p("project.weight"), p("project.bias"), channels);
-                    let scale = quality::interpolate(p("quality"), self.position);
-                    let mut out = Map::zeros(x.dims.h, x.dims.w, channels);
-                    kernels::scaled_add(&x.data, &branch.data, &scale, &mut out.data);
-                    out
+    /// Runs the network called `name` on maps of equal size, whose channels are joined, at `position` (0..=1)
+    /// on the rate scale.
+    pub(crate) fn run(&self, name: &str, inputs: &[&Map], position: f32, scratch: &mut Scratch) -> Map {
+        self.chain(&self.networks[name], inputs, position, scratch).unwrap_or_else(|| inputs[0].clone())
+    }
+
+    /// Runs the network called `name`, which ends in a picture, on `input`, and writes as many of its rows of
+    /// `width` pixels from row `first` on as `rgb` has room for.
+    pub(crate) fn picture(
+        &self,
+        name: &str,
+        input: &Map,
+        position: f32,
+        scratch: &mut Scratch,
+        (first, width): (usize, usize),
+        rgb: &mut [u8],
+    ) {
+        let operations = &self.networks[name][..];
+        match operations {
+            [
+                start @ ..,
+                Operation::Convolution { side: 2, grow: true, weights },
+                Operation::LappedShuffle(k),
+            ] => {
+                let last = self.chain(start, &[input], position, scratch);
+                let x = last.as_ref().unwrap_or(input);
+                kernels::lapped_pixels(self.isa, weights, *k, (&x.data, x.dims), (first, width), rgb);
+                last.into_iter().for_each(|x| scratch.give(x));
+            }
+            _ => {
+                let picture = self.run(name, &[input], position, scratch);
+                let stride = picture.dims.w * 3;
+                let rows = picture.data[first * stride..].chunks_exact(stride);
+                for (out, row) in rgb.chunks_exact_mut(width * 3).zip(rows) {
+                    out.iter_mut().zip(row).for_each(|(out, &v)| *out = from_network(v));
                 }
-                Layer::Unshuffle(k) => {
-                    let Dims { h, w, c } = x.dims;
-                    let mut out = Map::zeros(h / k, w / k, k * k * c);
-                    kernels::unshuffle(&x.data, x.dims, k, &mut out.data);
-                    out
-                }
-                Layer::Shuffle(k) => {
-                    let Dims { h, w, c } = x.dims;
-                    let mut out = Map::zeros(h * k, w * k, c / (k * k));
-                    kernels::shuffle(&x.data, x.dims, k, &mut out.data);
-                    out
-                }
-            };
+                scratch.give(picture);
+            }
+        }
+    }
+
+    /// Runs `operations` one after the other; `None` where there are none.
+    fn chain(
+        &self,
+        operations: &[Operation],
+        inputs: &[&Map],
+        position: f32,
+        scratch: &mut Scratch,
+    ) -> Option<Map> {
+        let mut rest = operations;
+        let mut x: Option<Map> = None;
+        while let Some((operation, others)) = rest.split_first() {
+            let joined = [x.as_ref().unwrap_or(inputs[0])];
+            let inputs = if x.is_none() { inputs } else { &joined };
+            let (out, used) = self.step(operation, others.first(), inputs, position, scratch);
+            rest = &rest[used..];
+            x.replace(out).into_iter().for_each(|x| scratch.give(x));
         }
         x
     }
+
+    /// Runs `operation`, together with the `next` where both are one pass over memory; how many were run.
+    fn step(
+        &self,
+        operation: &Operation,
+        next: Option<&Operation>,
+        inputs: &[&Map],
+        position: f32,
+        scratch: &mut Scratch,
+    ) -> (Map, usize) {
+        let x = inputs[0];
+        let Dims { h, w, c } = x.dims;
+        let mut out;
+        match (operation, next) {
+            (Operation::Linear(weights), Some(Operation::Shuffle(k))) if kernels::shuffles(weights, *k) => {
+                return (self.linear(weights, inputs, *k, scratch), 2);
+            }
+            (Operation::Linear(weights), _) => out = self.linear(weights, inputs, 1, scratch),
+            (Operation::Unshuffle(k), Some(Operation::Linear(weights))) => {
+                out = scratch.map(h / k, w / k, weights.outputs());
+                let run = k * c;
+                let lines = |row: usize| (0..*k).map(|dy| x.segment(row * k + dy, run, run)).collect();
+                kernels::lines(self.isa, weights, w / k, 1, lines, &mut out.data);
+                return (out, 2);
+            }
+            (Operation::Convolution { side, grow, weights }, _) => {
+                out = self.convolution(x, *side, *grow, weights, scratch);
+            }
+            (Operation::Block(block, scale), _) => {
+                out = scratch.map(h, w, c);
+                let scale = quality::interpolate(scale, position);
+                block.run(self.isa, &x.data, x.dims, &scale, &mut out.data);
+            }
+            (Operation::Unshuffle(k), _) => {
+                out = scratch.map(h / k, w / k, k * k * c);
+                kernels::unshuffle(&x.data, x.dims, *k, &mut out.data);
+            }
+            (Operation::Shuffle(k), _) => {
+                out = scratch.map(h * k, w * k, c / (k * k));
+                kernels::shuffle(&x.data, x.dims, *k, &mut out.data);
+            }
+            (Operation::LappedUnshuffle(k), _) => {
+                out = scratch.map(h / k + 1, w / k + 1, k * k * c);
+                kernels::lapped_unshuffle(&x.data, x.dims, *k, &mut out.data);
+            }
+            (Operation::LappedShuffle(k), _) => {
+                out = scratch.map((h - 1) * k, (w - 1) * k, c / (k * k));
+                kernels::lapped_shuffle(&x.data, x.dims, *k, &mut out.data);
+            }
+        }
+        (out, 1)
+    }
+
+    fn linear(&self, weights: &Packed, inputs: &[&Map], shuffle: usize, scratch: &mut Scratch) -> Map {
+        let Dims { h, w, .. } = inputs[0].dims;
+        let mut out = scratch.map(h * shuffle, w * shuffle, weights.outputs() / (shuffle * shuffle));
+        let line = |row: usize| inputs.iter().map(|x| x.segment(row, x.dims.c, x.dims.c)).collect();
+        kernels::lines(self.isa, weights, w, shuffle, line, &mut out.data);
+        out
+    }
+
+    /// Each row of taps is one run of values of a map whose border is replicated.
+    fn convolution(&self, x: &Map, side: usize, grow: bool, weights: &Packed, scratch: &mut Scratch) -> Map {
+        let border = if grow { 1 } else { 0 };
+        let padded = if grow { Some(padded(x, scratch)) } else { None };
+        let Dims { h, w, c } = x.dims;
+        let across = |n: usize| n + 2 * border + 1 - side;
+        let mut out = scratch.map(across(h), across(w), weights.outputs());
+        let taps = padded.as_ref().unwrap_or(x);
+        let line = |row: usize| (0..side).map(|dy| taps.segment(row + dy, c, side * c)).collect();
+        kernels::lines(self.isa, weights, across(w), 1, line, &mut out.data);
+        padded.into_iter().for_each(|map| scratch.give(map));
+        out
+    }
 }
 
-fn linear(x: &Map, weight: &[f32], bias: &[f32], output: usize) -> Map {
-    let mut out = Map::zeros(x.dims.h, x.dims.w, output);
-    kernels::linear(&x.data, weight, bias, &mut out.data);
-    out
+fn operation(layer: &Layer, p: &[Vec<f32>]) -> Operation {
+    match *layer {
+        Layer::Linear { .. } => Operation::Linear(Packed::new(&p[0], &p[1])),
+        Layer::Conv2 { grow, .. } => {
+            Operation::Convolution { side: 2, grow, weights: Packed::new(&p[0], &p[1]) }
+        }
+        Layer::Conv3 { .. } => {
+            Operation::Convolution { side: 3, grow: true, weights: Packed::new(&p[0], &p[1]) }
+        }
+        Layer::Block { .. } => {
+            let block = Block::new([&p[0], &p[1]], [&p[2], &p[3]], [&p[4], &p[5]]);
+            Operation::Block(Box::new(block), p[6].clone())
+        }
+        Layer::Unshuffle(k) => Operation::Unshuffle(k),
+        Layer::Shuffle(k) => Operation::Shuffle(k),
+        Layer::LappedUnshuffle(k) => Operation::LappedUnshuffle(k),
+        Layer::LappedShuffle(k) => Operation::LappedShuffle(k),
+    }
 }
 
-/// Rows unfolded at a time: bounds the memory of the nine-fold copy.
-const UNFOLD_ROWS: usize = 16;
-
-fn conv3(x: &Map, weight: &[f32], bias: &[f32], output: usize) -> Map {
+/// A map with one more cell on every side, equal to its nearest.
+fn padded(x: &Map, scratch: &mut Scratch) -> Map {
     let Dims { h, w, c } = x.dims;
-    let mut out = Map::zeros(h, w, output);
-    let mut unfolded = vec![0.0; UNFOLD_ROWS.min(h) * w * 9 * c];
-    for first in (0..h).step_by(UNFOLD_ROWS) {
-        let rows = first..(first + UNFOLD_ROWS).min(h);
-        let unfolded = &mut unfolded[..rows.len() * w * 9 * c];
-        kernels::unfold3(&x.data, x.dims, rows.clone(), unfolded);
-        kernels::linear(
-            unfolded,
-            weight,
-            bias,
-            &mut out.data[rows.start * w * output..rows.end * w * output],
-        );
+    let mut out = scratch.map(h + 2, w + 2, c);
+    for (row, out) in out.data.chunks_exact_mut((w + 2) * c).enumerate() {
+        let row = &x.data[row.saturating_sub(1).min(h - 1) * w * c..][..w * c];
+        kernels::pad_row(row, c, out);
     }
     out
 }

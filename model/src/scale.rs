@@ -3,7 +3,7 @@
 //! It decides which table each symbol is read with, so it must give the same levels on every machine:
 //! integers only, no overflow (checked when a model is loaded), no order of summation to worry about.
 
-use crate::kernels::{Dims, unfold3};
+use crate::kernels::{Dims, Isa, PackedIntegers, integer_product, unfold3};
 use crate::network::{Layer, Network};
 use bottleneck_proto::Quality;
 
@@ -48,7 +48,8 @@ pub(crate) struct IntegerLayer {
 /// The network with its weights.
 #[derive(Clone, Debug)]
 pub(crate) struct ScaleNetwork {
-    layers: Vec<(Layer, Option<IntegerLayer>)>,
+    layers: Vec<(Layer, Option<(IntegerLayer, PackedIntegers)>)>,
+    isa: Isa,
 }
 
 impl ScaleNetwork {
@@ -63,18 +64,24 @@ impl ScaleNetwork {
                 Some((inputs, outputs)) => {
                     let weights = weights.next().ok_or_else(|| format!("{name} is missing"))?;
                     check(&name, &weights, inputs, outputs, index == 0)?;
-                    Some(weights)
+                    let packed = PackedIntegers::new(&weights.weight, &weights.bias);
+                    Some((weights, packed))
                 }
             };
             layers.push((*layer, integer));
         }
-        Ok(ScaleNetwork { layers })
+        Ok(ScaleNetwork { layers, isa: Isa::best() })
+    }
+
+    /// Without SIMD from here on.
+    pub(crate) fn scalar(&mut self) {
+        self.isa = Isa::Scalar;
     }
 
     /// Index, layer and weights of every layer that has any.
     #[cfg(feature = "train")]
     pub(crate) fn weights(&self) -> impl Iterator<Item = (usize, &IntegerLayer)> {
-        self.layers.iter().enumerate().filter_map(|(index, (_, weights))| Some((index, weights.as_ref()?)))
+        self.layers.iter().enumerate().filter_map(|(index, (_, weights))| Some((index, &weights.as_ref()?.0)))
     }
 
     /// Scale levels (H/16, W/16, y) from z (`h`, `w`, z) and the quality.
@@ -91,14 +98,14 @@ impl ScaleNetwork {
         for (index, (layer, weights)) in self.layers.iter().enumerate() {
             (x, dims) = match (layer, weights) {
                 (Layer::Shuffle(k), _) => shuffled(&x, dims, *k),
-                (_, Some(weights)) => {
+                (_, Some((weights, packed))) => {
                     let (output_bits, top) = if index == last {
                         (0, LEVELS as i32 - 1)
                     } else {
                         (ACTIVATION_BITS, ACTIVATION_TOP)
                     };
                     let shift = fraction_bits(index == 0) + weights.bits - output_bits;
-                    apply(&x, dims, matches!(layer, Layer::Conv3 { .. }), weights, shift, top)
+                    apply(self.isa, &x, dims, matches!(layer, Layer::Conv3 { .. }), packed, shift, top)
                 }
                 _ => unreachable!("ScaleNetwork::new gives every other layer weights"),
             };
@@ -152,33 +159,79 @@ fn shuffled(x: &[i16], dims: Dims, k: usize) -> (Vec<i16>, Dims) {
 }
 
 /// One layer: dot products, bias, rounding shift, clamp to 0..=`top`.
-fn apply(x: &[i16], dims: Dims, conv3: bool, layer: &IntegerLayer, shift: u32, top: i32) -> (Vec<i16>, Dims) {
-    let outputs = layer.bias.len();
-    let inputs = layer.weight.len() / outputs;
-    let half = (1i32 << shift) >> 1;
+fn apply(
+    isa: Isa,
+    x: &[i16],
+    dims: Dims,
+    conv3: bool,
+    packed: &PackedIntegers,
+    shift: u32,
+    top: i32,
+) -> (Vec<i16>, Dims) {
+    let (inputs, outputs) = (packed.inputs(), packed.outputs());
+    let taps = if conv3 { 9 * dims.c } else { dims.c };
     let mut out = vec![0i16; dims.h * dims.w * outputs];
-    let mut unfolded = vec![0i16; if conv3 { dims.w * inputs } else { 0 }];
-    for row in 0..dims.h {
-        let cells = if conv3 {
+    let mut unfolded = vec![0i16; dims.w * taps];
+    let mut padded = vec![0i16; dims.w * inputs];
+    for (row, out) in out.chunks_exact_mut(dims.w * outputs).enumerate() {
+        let mut cells = &x[row * dims.w * dims.c..][..dims.w * dims.c];
+        if conv3 {
             unfold3(x, dims, row..row + 1, &mut unfolded);
-            &unfolded[..]
-        } else {
-            &x[row * dims.w * dims.c..][..dims.w * dims.c]
-        };
-        let out = &mut out[row * dims.w * outputs..][..dims.w * outputs];
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                for (cell, out) in cells.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
-                    let rows = layer.weight.chunks_exact(inputs).zip(&layer.bias);
-                    for (out, (weights, bias)) in out.iter_mut().zip(rows) {
-                        let dot: i32 =
-                            cell.iter().zip(weights).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
-                        *out = ((dot + bias + half) >> shift).clamp(0, top) as i16;
-                    }
-                }
-            },
-        );
+            cells = &unfolded;
+        }
+        if taps != inputs {
+            for (padded, cell) in padded.chunks_exact_mut(inputs).zip(cells.chunks_exact(taps)) {
+                padded[..taps].copy_from_slice(cell);
+            }
+            cells = &padded;
+        }
+        integer_product(isa, cells, packed, shift, top, out);
     }
     (out, Dims { c: outputs, ..dims })
+}
+
+#[cfg(all(test, feature = "train"))]
+mod tests {
+    use super::*;
+    use crate::entropy::{Decoder, Encoder};
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    /// Random z through the scale network on every path, and random symbols of its levels through the coder.
+    /// `BOTTLENECK_SYMBOLS=100000000` makes it long.
+    #[test]
+    fn random_symbols_survive_every_path() {
+        let wanted: usize = std::env::var("BOTTLENECK_SYMBOLS").map_or(1_000_000, |n| n.parse().unwrap());
+        let model = crate::Model::lite();
+        let mut scalar = model.scale.clone();
+        scalar.scalar();
+        let (h, w, channels) = (4, 5, model.architecture.z);
+        let mut rng = StdRng::seed_from_u64(5);
+        let mut done = 0;
+        while done < wanted {
+            let spread = rng.random_range(1..=Z_MAX);
+            let z: Vec<i16> = (0..h * w * channels).map(|_| rng.random_range(-spread..=spread)).collect();
+            let quality = Quality(rng.random());
+            let levels = model.scale.levels(&z, h, w, quality);
+            assert!(levels == scalar.levels(&z, h, w, quality), "levels differ without SIMD");
+            let tables = levels.iter().map(|&level| &model.tables.residual[usize::from(level)]);
+            let mut encoder = Encoder::default();
+            let symbols: Vec<i16> = tables
+                .clone()
+                .map(|table| {
+                    // Mostly inside the table, sometimes far out.
+                    let reach = if rng.random_ratio(1, 500) { 20_000 } else { 1 << rng.random_range(0..6) };
+                    let symbol = rng.random_range(-reach..=reach);
+                    encoder.put(symbol as i16, table);
+                    symbol as i16
+                })
+                .collect();
+            let bytes = encoder.finish();
+            let mut decoder = Decoder::new(&bytes);
+            for (table, symbol) in tables.zip(&symbols) {
+                assert_eq!(decoder.get(table), Ok(*symbol));
+            }
+            decoder.finish().unwrap();
+            done += symbols.len();
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use crate::decode::Symbol;
 use crate::entropy::Table;
 use crate::network::{Architecture, Network};
-use crate::plain::Floats;
+use crate::plain::Networks;
 use crate::scale::{IntegerLayer, LEVELS, ScaleNetwork, Z_MAX, layer_size};
 use bottleneck_proto::ModelId;
 use safetensors::tensor::TensorView;
@@ -78,7 +78,8 @@ pub enum WeightsError {
 /// A decoder: networks and integer tables, ready to run.
 pub struct Model {
     pub(crate) architecture: Architecture,
-    pub(crate) floats: Floats,
+    pub(crate) networks: Networks,
+    log_gain: Vec<f32>,
     pub(crate) scale: ScaleNetwork,
     pub(crate) tables: Tables,
     experimental: bool,
@@ -128,14 +129,9 @@ impl Model {
         let file = SafeTensors::deserialize(bytes)?;
         let Metadata { architecture, experimental } = metadata(bytes)?;
         architecture.check().map_err(WeightsError::Unsupported)?;
-        let mut floats = Floats::default();
-        for network in architecture.decoder_networks() {
-            for (name, shape) in network.parameters() {
-                floats.insert(name.clone(), floats_of(&file, &name, &shape)?);
-            }
-        }
-        let gain_shape = [crate::network::QUALITY_KNOTS, architecture.y];
-        floats.insert("gain".into(), floats_of(&file, "gain", &gain_shape)?);
+        let decoder = architecture.decoder_networks();
+        let networks = Networks::new(&decoder, |name, shape| floats_of(&file, name, shape))?;
+        let log_gain = floats_of(&file, "gain", &[crate::network::QUALITY_KNOTS, architecture.y])?;
         let scale = scale_network(&file, &architecture)?;
         let tables = tables(&file, &architecture)?;
         let hash = Sha256::digest(bytes);
@@ -143,7 +139,8 @@ impl Model {
         id.copy_from_slice(&hash[..8]);
         Ok(Model {
             architecture,
-            floats,
+            networks,
+            log_gain,
             scale,
             tables,
             experimental,
@@ -158,11 +155,16 @@ impl Model {
         MODEL.get_or_init(|| Model::from_bytes(LITE).expect("the embedded model is read by a test"))
     }
 
-    /// The quantiser's gain of every channel of y.
-    #[cfg(feature = "nn")]
-    pub(crate) fn gain(&self, quality: bottleneck_proto::Quality) -> Vec<f32> {
-        let runner = crate::plain::Runner::new(&self.floats, crate::quality::position(quality));
-        runner.log_gain().iter().map(|g| g.exp()).collect()
+    /// The model without SIMD: much slower, and the oracle of what SIMD computes.
+    pub fn scalar(mut self) -> Model {
+        self.networks.scalar();
+        self.scale.scalar();
+        self
+    }
+
+    /// Natural logarithm of the quantiser's gain of every channel of y.
+    pub(crate) fn log_gain(&self, quality: bottleneck_proto::Quality) -> Vec<f32> {
+        crate::quality::interpolate(&self.log_gain, crate::quality::position(quality))
     }
 
     /// First 8 bytes of the SHA-256 of [`Model::decoder_bytes`].

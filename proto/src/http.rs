@@ -32,6 +32,7 @@ pub const HEADER_PSNR: &str = "x-bottleneck-psnr";
 /// assert_eq!(problem.to_string(), "413 Payload Too Large: body: found 80 MB, allowed 64 MB");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// JSON `type`: a URI that names the kind of problem; `about:blank` where the status says it all.
     #[serde(rename = "type", default = "about_blank")]
@@ -58,8 +59,10 @@ impl std::fmt::Display for Problem {
 
 /// One model of a server: an element of the array that `GET /v1/models` answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ModelInfo {
     /// Names the model in streams and in `GET /v1/models/{id}/decoder`.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{16}$"))]
     pub id: ModelId,
     /// Profile, such as `lite` or `base`.
     pub profile: String,

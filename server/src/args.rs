@@ -25,21 +25,56 @@ pub(crate) enum LogFormat {
 
 /// Turns photographs into bottleneck codes over HTTP.
 #[derive(Debug, Parser)]
-#[command(name = "bottleneck-server", version)]
+#[command(name = "bottleneck-server", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) args: Args,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Asks a running server whether it is ready: exit status 0 if it is, for a container's health check
+    Health {
+        /// Address and port that the server listens on
+        #[arg(long, env = "BOTTLENECK_LISTEN", default_value = "127.0.0.1:8080")]
+        listen: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Address and port to listen on.
     #[arg(long, env = "BOTTLENECK_LISTEN", default_value = "127.0.0.1:8080")]
     pub(crate) listen: String,
-    /// Model file to serve, in place of the lite model built in. Give several for several profiles;
-    /// the first is the default.
+    /// Address and port of the Prometheus metrics, at /metrics; none without it.
+    #[arg(long, env = "BOTTLENECK_METRICS", value_name = "LISTEN")]
+    pub(crate) metrics: Option<String>,
+    /// Model file to serve, in place of the lite model built in; may be given many times. They are read
+    /// again on SIGHUP.
     #[arg(long, env = "BOTTLENECK_MODEL", value_name = "FILE", value_delimiter = ',')]
     pub(crate) model: Vec<PathBuf>,
+    /// Profile or id of the model used where a request names none: the first by default.
+    #[arg(long, env = "BOTTLENECK_DEFAULT", value_name = "MODEL")]
+    default: Option<String>,
     /// Where to run the networks.
     #[arg(long, env = "BOTTLENECK_DEVICE", value_enum, default_value = "auto")]
     pub(crate) device: Device,
     /// How log lines look. RUST_LOG says which are written.
     #[arg(long, env = "BOTTLENECK_LOG_FORMAT", value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Every limit, shown at /info.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// Connections held at once; further ones wait in the kernel's backlog.
+    #[arg(long, env = "BOTTLENECK_CONNECTIONS", value_name = "N", default_value_t = Config::default().connections)]
+    connections: usize,
     /// Longest request body, in bytes.
     #[arg(long, env = "BOTTLENECK_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = Config::default().max_body_bytes)]
     max_body_bytes: usize,
@@ -52,31 +87,58 @@ pub(crate) struct Args {
     /// Longest side of a picture, in pixels.
     #[arg(long, env = "BOTTLENECK_MAX_DIMENSION", value_name = "PIXELS", default_value_t = Config::default().max_dimension)]
     max_dimension: u32,
-    /// Uploaded pictures that may wait or be in work at once; more get 429.
+    /// Pictures that may wait or be in work at once; more get 429.
     #[arg(long, env = "BOTTLENECK_QUEUE", value_name = "PICTURES", default_value_t = Config::default().queue)]
     queue: usize,
-    /// Pictures held decoded at once: this times --max-pixels bounds the memory for pixels.
-    #[arg(long, env = "BOTTLENECK_PICTURES", value_name = "PICTURES", default_value_t = Config::default().pictures)]
-    pictures: usize,
-    /// Longest time from the head of a request to its answer.
-    #[arg(long, env = "BOTTLENECK_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().timeout.as_secs())]
-    timeout: u64,
-    /// Longest pause within an upload.
+    /// Pixels of all those pictures; more get 429. Each takes three bytes of memory.
+    #[arg(long, env = "BOTTLENECK_QUEUE_PIXELS", value_name = "PIXELS", default_value_t = Config::default().queue_pixels)]
+    queue_pixels: usize,
+    /// Uploads decoded at once.
+    #[arg(long, env = "BOTTLENECK_DECODERS", value_name = "N", default_value_t = Config::default().decoders)]
+    decoders: usize,
+    /// Most strips of pictures in one batch of the networks.
+    #[arg(long, env = "BOTTLENECK_BATCH", value_name = "STRIPS", default_value_t = Config::default().batch)]
+    batch: usize,
+    /// Most pixels in one batch, unless a single strip has more.
+    #[arg(long, env = "BOTTLENECK_BATCH_PIXELS", value_name = "PIXELS", default_value_t = Config::default().batch_pixels)]
+    batch_pixels: u64,
+    /// Longest pause within an upload; then 408.
     #[arg(long, env = "BOTTLENECK_UPLOAD_PAUSE", value_name = "SECONDS", default_value_t = Config::default().upload_pause.as_secs())]
     upload_pause: u64,
+    /// Longest upload; then 408.
+    #[arg(long, env = "BOTTLENECK_UPLOAD_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().upload_timeout.as_secs())]
+    upload_timeout: u64,
+    /// Longest time to decode an upload; then 504.
+    #[arg(long, env = "BOTTLENECK_DECODE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().decode_timeout.as_secs())]
+    decode_timeout: u64,
+    /// Longest wait for the networks; then 503.
+    #[arg(long, env = "BOTTLENECK_QUEUE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().queue_timeout.as_secs())]
+    queue_timeout: u64,
+    /// Longest time to encode a picture once it is begun; then 504.
+    #[arg(long, env = "BOTTLENECK_ENCODE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().encode_timeout.as_secs())]
+    encode_timeout: u64,
 }
 
 impl Args {
     pub(crate) fn config(&self) -> Config {
+        let limits = &self.limits;
         Config {
-            max_body_bytes: self.max_body_bytes,
-            upload_memory: self.upload_memory,
-            max_pixels: self.max_pixels,
-            max_dimension: self.max_dimension,
-            queue: self.queue,
-            pictures: self.pictures,
-            timeout: Duration::from_secs(self.timeout),
-            upload_pause: Duration::from_secs(self.upload_pause),
+            connections: limits.connections,
+            max_body_bytes: limits.max_body_bytes,
+            upload_memory: limits.upload_memory,
+            max_pixels: limits.max_pixels,
+            max_dimension: limits.max_dimension,
+            queue: limits.queue,
+            queue_pixels: limits.queue_pixels,
+            decoders: limits.decoders,
+            batch: limits.batch,
+            batch_pixels: limits.batch_pixels,
+            upload_pause: Duration::from_secs(limits.upload_pause),
+            upload_timeout: Duration::from_secs(limits.upload_timeout),
+            decode_timeout: Duration::from_secs(limits.decode_timeout),
+            queue_timeout: Duration::from_secs(limits.queue_timeout),
+            encode_timeout: Duration::from_secs(limits.encode_timeout),
+            default_model: self.default.clone(),
         }
     }
 }

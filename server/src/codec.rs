@@ -1,24 +1,58 @@
 use axum::body::Bytes;
-use bottleneck_model::{DecodeError, EncodeError, Encoder, Image, Limits, Quality, decode};
+use bottleneck_model::{Backend, DecodeError, EncodeError, Encoder, Image, Limits, Quality, Strip, decode};
 use bottleneck_proto::http::ModelInfo;
 use std::sync::Arc;
 
+/// Entropy coding of one strip, still to be run: gives the strip's bytes.
+pub type Coding = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
 /// What the service asks of a codec. [`Encoder`] is the real one; tests bring their own.
 pub trait Codec: Send + Sync + 'static {
-    /// Encodes a picture to the bytes of a `.bnk` file.
-    fn encode(&self, image: &Image, quality: Quality) -> Result<Vec<u8>, EncodeError>;
-    /// Decodes what [`Codec::encode`] wrote.
+    /// Runs the networks on strips of any pictures, as one batch. What it gives, one for each strip, may be
+    /// run in any order on any thread.
+    fn analyse(self: Arc<Self>, strips: &[Strip<'_>]) -> Result<Vec<Coding>, EncodeError>;
+    /// Puts the bytes of a picture's strips together to those of its `.bnk` file.
+    fn assemble(
+        &self,
+        size: (u32, u32),
+        quality: Quality,
+        strips: &[Vec<u8>],
+    ) -> Result<Vec<u8>, EncodeError>;
+    /// Decodes what [`Codec::assemble`] gave.
     fn decode(&self, code: &[u8]) -> Result<Image, DecodeError>;
+    /// Where the networks run.
+    fn device(&self) -> &'static str;
 }
 
 impl Codec for Encoder {
-    fn encode(&self, image: &Image, quality: Quality) -> Result<Vec<u8>, EncodeError> {
-        Encoder::encode(self, image, quality)
+    fn analyse(self: Arc<Self>, strips: &[Strip<'_>]) -> Result<Vec<Coding>, EncodeError> {
+        let latents = Encoder::analyse(&self, strips)?.into_iter();
+        let coding = |latents| -> Coding {
+            let encoder = self.clone();
+            Box::new(move || encoder.code(&latents))
+        };
+        Ok(latents.map(coding).collect())
+    }
+
+    fn assemble(
+        &self,
+        (width, height): (u32, u32),
+        quality: Quality,
+        strips: &[Vec<u8>],
+    ) -> Result<Vec<u8>, EncodeError> {
+        Encoder::assemble(self, width, height, quality, strips)
     }
 
     fn decode(&self, code: &[u8]) -> Result<Image, DecodeError> {
         // Our own stream: the upload's limits have been applied already.
         decode(code, self.model(), &Limits { max_pixels: u64::MAX, max_bytes: u64::MAX })
+    }
+
+    fn device(&self) -> &'static str {
+        match self.backend() {
+            Backend::Cpu => "cpu",
+            Backend::Cuda => "cuda",
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 use crate::codec::Codec;
 use crate::error::ApiError;
 use crate::etag;
-use crate::inference::Picture;
-use crate::params::EncodeParams;
+use crate::job::Picture;
+use crate::metrics::Stage;
+use crate::openapi::{Binary, Busy, Form, Refused};
+use crate::params::{EncodeParams, EncodeQuery, RateParam};
+use crate::psnr::psnr;
 use crate::state::AppState;
 use crate::upload::{self, Upload};
 use axum::body::Body;
@@ -10,16 +13,47 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use bottleneck_model::ModelId;
 use bottleneck_model::ingest::{self, Options};
-use bottleneck_model::{Image, ModelId};
+use bottleneck_model::target::{Search, TargetSearch};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use std::time::Instant;
+use tokio::time::timeout;
 use tracing::Span;
 
-/// `POST /v1/encode`: a photograph in, its code out.
+/// A photograph in, its code out.
+#[utoipa::path(post, path = "/v1/encode", tag = "encode",
+    params(EncodeQuery),
+    request_body(description = "A JPEG, PNG or WebP file", content(
+        (Binary = "application/octet-stream"),
+        (Binary = "image/jpeg"),
+        (Binary = "image/png"),
+        (Binary = "image/webp"),
+        (Form = "multipart/form-data"),
+    )),
+    responses(
+        (status = 200, description = "The code", content_type = MEDIA_TYPE, body = Binary, headers(
+            ("etag" = String, description = "A hash of the code"),
+            ("x-bottleneck-width" = String, description = "Pixels"),
+            ("x-bottleneck-height" = String, description = "Pixels"),
+            ("x-bottleneck-bpp" = String, description = "Bits of the code per pixel"),
+            ("x-bottleneck-model" = String, description = "What decodes it"),
+            ("x-bottleneck-psnr" = Option<String>, description = "dB over RGB, with measure=psnr"),
+        )),
+        (status = 400, response = Refused),
+        (status = 408, response = Refused),
+        (status = 413, response = Refused),
+        (status = 415, response = Refused),
+        (status = 422, response = Refused),
+        (status = 429, response = Busy),
+        (status = 500, response = Refused),
+        (status = 503, response = Busy),
+        (status = 504, response = Refused),
+    ),
+)]
 pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
     let (head, mut body) = request.into_parts();
     let answer = receive_and_encode(&state, &head, &mut body).await;
@@ -31,14 +65,16 @@ pub(crate) async fn post(State(state): State<AppState>, request: Request) -> Res
 }
 
 async fn receive_and_encode(state: &AppState, head: &Parts, body: &mut Body) -> Result<Response, ApiError> {
-    let deadline = Instant::now() + state.config().timeout;
+    state.check_open()?;
     let params = EncodeParams::parse(&head.uri)?;
-    let model = state.model(params.profile.as_deref())?;
-    // Asked before the upload, to spare it, and taken after, so that slow uploads hold no place.
-    drop(state.enter_queue()?);
-    let upload = Upload::read(state, &head.headers, body, deadline).await?;
-    let encoding = encode(state, model.info.id, &model.codec, params, upload);
-    timeout_at(deadline, encoding).await.map_err(|_| ApiError::Timeout)?
+    let models = state.models();
+    let model = models.model(params.profile.as_deref())?;
+    // Asked before the upload, to spare it; taken after, so that slow uploads hold no place.
+    state.queue().check_room()?;
+    let start = Instant::now();
+    let upload = Upload::read(state, &head.headers, body).await?;
+    state.metrics().time(Stage::Read, start.elapsed());
+    encode(state, model.info.id, &model.codec, params, upload).await
 }
 
 async fn encode(
@@ -48,11 +84,15 @@ async fn encode(
     params: EncodeParams,
     upload: Upload,
 ) -> Result<Response, ApiError> {
-    let _place = state.enter_queue()?;
+    let upload_bytes = upload.bytes.len();
     let picture = decode(state, &params, upload).await?;
     let (width, height) = (picture.image.width, picture.image.height);
     let original = params.measure_psnr.then(|| picture.clone());
-    let code = state.inference().encode(codec.clone(), picture, params.quality).await?;
+    let code = match params.rate {
+        RateParam::Quality(quality) => state.inference().encode(codec.clone(), picture, quality).await?,
+        RateParam::TargetSize(limit) => search(state, codec, picture, limit).await?,
+    };
+    state.metrics().encoded(u64::from(width) * u64::from(height), upload_bytes, code.len());
 
     let bpp = code.len() as f64 * 8.0 / (f64::from(width) * f64::from(height));
     let headers = [
@@ -64,11 +104,11 @@ async fn encode(
         (HEADER_MODEL, model.to_string()),
     ];
     let Some(original) = original else { return Ok((headers, code).into_response()) };
-    let (code, psnr) = measure(codec.clone(), original, code).await?;
+    let (code, psnr) = measure(state, codec.clone(), original, code).await?;
     Ok((headers, [(HEADER_PSNR, format!("{psnr:.2}"))], code).into_response())
 }
 
-/// Decodes the upload on the blocking pool, once there is room for its pixels.
+/// Gives the upload a place by the size that its header claims, and decodes it on the blocking pool.
 async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Result<Arc<Picture>, ApiError> {
     let config = state.config();
     let options = Options {
@@ -77,29 +117,61 @@ async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Resu
         max_pixels: config.max_pixels,
         max_dimension: config.max_dimension,
     };
+    let survey = options.clone();
+    // Walks the whole file: too long for this thread where it is large.
+    let (size, upload) = blocking(move || Ok((ingest::size(&upload.bytes, &survey)?, upload))).await?;
+    let place = state.queue().enter(size)?;
+    let decoder = timeout(config.queue_timeout, state.decoders().clone().acquire_owned()).await;
+    let late = |_| ApiError::QueueTimeout { retry_after: state.queue().retry_after() };
     // The semaphore is never closed.
-    let slot = state.pictures().clone().acquire_owned().await;
-    let slot = slot.map_err(|closed| ApiError::Internal(closed.to_string()))?;
-    blocking(move || {
+    let decoder = decoder.map_err(late)?.map_err(|closed| ApiError::Internal(closed.to_string()))?;
+    let start = Instant::now();
+    let decoding = blocking(move || {
+        let _decoder = decoder;
         let image = ingest::load(&upload.bytes, &options)?;
-        Ok(Arc::new(Picture { image, slot }))
-    })
-    .await
+        Ok(Arc::new(Picture { image, place }))
+    });
+    let picture = timeout(config.decode_timeout, decoding).await.map_err(|_| ApiError::DecodeTimeout)??;
+    state.metrics().time(Stage::Decode, start.elapsed());
+    Ok(picture)
+}
+
+/// Encodes at one quality after the other, to the largest code of at most `limit` bytes.
+async fn search(
+    state: &AppState,
+    codec: &Arc<dyn Codec>,
+    picture: Arc<Picture>,
+    limit: u64,
+) -> Result<Vec<u8>, ApiError> {
+    let config = state.config();
+    let searching = async {
+        let mut search = TargetSearch::new(limit);
+        while let Some(quality) = search.next() {
+            search.tell(state.inference().encode(codec.clone(), picture.clone(), quality).await?);
+        }
+        match search.finish() {
+            Search::Found(code) => Ok(code),
+            Search::Unreachable { smallest } => Err(ApiError::TargetSize { limit, smallest }),
+        }
+    };
+    let patience = config.queue_timeout + config.encode_timeout;
+    timeout(patience, searching).await.map_err(|_| ApiError::EncodeTimeout)?
 }
 
 /// PSNR of the code over RGB, in dB. Gives the code back.
 async fn measure(
+    state: &AppState,
     codec: Arc<dyn Codec>,
     original: Arc<Picture>,
     code: Vec<u8>,
 ) -> Result<(Vec<u8>, f64), ApiError> {
-    blocking(move || {
+    let measuring = blocking(move || {
         let decoded = codec.decode(&code);
         let decoded =
             decoded.map_err(|error| ApiError::Internal(format!("own code does not decode: {error}")))?;
         Ok((code, psnr(&original.image, &decoded)))
-    })
-    .await
+    });
+    timeout(state.config().encode_timeout, measuring).await.map_err(|_| ApiError::EncodeTimeout)?
 }
 
 async fn blocking<T: Send + 'static>(
@@ -109,10 +181,4 @@ async fn blocking<T: Send + 'static>(
     // Fails only where the work panicked.
     let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
     done.unwrap_or_else(|panic| Err(ApiError::Internal(panic.to_string())))
-}
-
-fn psnr(a: &Image, b: &Image) -> f64 {
-    let squares = a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
-    let mse = squares.sum::<u64>() as f64 / a.rgb.len() as f64;
-    10.0 * (255.0 * 255.0 / mse).log10()
 }

@@ -1,3 +1,4 @@
+use crate::metrics::Rejection;
 use axum::extract::OriginalUri;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Method, StatusCode};
@@ -29,18 +30,24 @@ pub(crate) enum ApiError {
     Picture(#[from] LoadError),
     #[error("{0}")]
     Size(EncodeError),
-    #[error("the queue is full: try again shortly")]
-    QueueFull,
+    #[error("target_size: the smallest code of this picture has {smallest} bytes, and {limit} are asked for")]
+    TargetSize { limit: u64, smallest: usize },
+    #[error("the queue is full: try again in {retry_after} s")]
+    QueueFull { retry_after: u64 },
     #[error("too many uploads at once: try again shortly")]
     UploadsFull,
+    #[error("the picture's turn did not come in time: try again in {retry_after} s")]
+    QueueTimeout { retry_after: u64 },
     #[error("the service is starting")]
     Starting,
     #[error("the service is shutting down")]
     Draining,
     #[error("the service is out of order: see its log")]
     Failed,
-    #[error("the picture was not encoded in time")]
-    Timeout,
+    #[error("the picture was not decoded in time: send a smaller one")]
+    DecodeTimeout,
+    #[error("the picture was not encoded in time: send a smaller one")]
+    EncodeTimeout,
     /// The text goes to the log; the client learns no internals.
     #[error("internal error: {0}")]
     Internal(String),
@@ -63,7 +70,9 @@ impl ApiError {
             ApiError::EmptyBody | ApiError::BrokenUpload(_) | ApiError::Multipart(_) => {
                 StatusCode::BAD_REQUEST
             }
-            ApiError::Parameter(_) | ApiError::Size(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::Parameter(_) | ApiError::Size(_) | ApiError::TargetSize { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             ApiError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::SlowUpload => StatusCode::REQUEST_TIMEOUT,
             ApiError::Picture(error) => match error.kind() {
@@ -72,21 +81,56 @@ impl ApiError {
                 // 413 is for bytes; these are pixels, and options that do not fit the picture.
                 ErrorKind::TooLarge | ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             },
-            ApiError::QueueFull | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
-            ApiError::Starting | ApiError::Draining | ApiError::Failed => StatusCode::SERVICE_UNAVAILABLE,
-            ApiError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::QueueFull { .. } | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::QueueTimeout { .. } | ApiError::Starting | ApiError::Draining | ApiError::Failed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ApiError::DecodeTimeout | ApiError::EncodeTimeout => StatusCode::GATEWAY_TIMEOUT,
             ApiError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
+    /// Names the refusal in the metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            ApiError::NotFound(_) => "not_found",
+            ApiError::MethodNotAllowed { .. } => "method_not_allowed",
+            ApiError::Parameter(_) => "parameter",
+            ApiError::EmptyBody => "empty_body",
+            ApiError::BrokenUpload(_) => "broken_upload",
+            ApiError::Multipart(_) => "multipart",
+            ApiError::BodyTooLarge { .. } => "body_too_large",
+            ApiError::SlowUpload => "slow_upload",
+            ApiError::Picture(error) => match error.kind() {
+                ErrorKind::BadImage => "bad_image",
+                ErrorKind::Unsupported => "unsupported_type",
+                ErrorKind::TooLarge => "too_many_pixels",
+                ErrorKind::Invalid => "picture_options",
+            },
+            ApiError::Size(_) => "size",
+            ApiError::TargetSize { .. } => "target_size",
+            ApiError::QueueFull { .. } => "queue_full",
+            ApiError::UploadsFull => "uploads_full",
+            ApiError::QueueTimeout { .. } => "queue_timeout",
+            ApiError::Starting => "starting",
+            ApiError::Draining => "draining",
+            ApiError::Failed => "failed",
+            ApiError::DecodeTimeout => "decode_timeout",
+            ApiError::EncodeTimeout => "encode_timeout",
+            ApiError::Internal(_) => "internal",
+        }
+    }
+
     fn retry_after(&self) -> Option<HeaderValue> {
-        let seconds = match self {
-            ApiError::QueueFull | ApiError::UploadsFull | ApiError::Starting => "1",
+        match self {
+            ApiError::QueueFull { retry_after } | ApiError::QueueTimeout { retry_after } => {
+                Some((*retry_after).into())
+            }
+            ApiError::UploadsFull | ApiError::Starting => Some(1.into()),
             // Time for a load balancer to notice, or for a restart.
-            ApiError::Draining | ApiError::Failed => "5",
-            _ => return None,
-        };
-        Some(HeaderValue::from_static(seconds))
+            ApiError::Draining | ApiError::Failed => Some(5.into()),
+            _ => None,
+        }
     }
 }
 
@@ -104,6 +148,7 @@ impl IntoResponse for ApiError {
         let problem = Problem { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail };
         let headers = [(CONTENT_TYPE, PROBLEM_MEDIA_TYPE), (CACHE_CONTROL, "no-store")];
         let mut response = (status, headers, serde_json::json!(problem).to_string()).into_response();
+        response.extensions_mut().insert(Rejection(self.reason()));
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }

@@ -1,4 +1,5 @@
 use crate::error::ApiError;
+use crate::openapi::Busy;
 use crate::state::{AppState, Phase};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
@@ -8,12 +9,19 @@ use axum::response::IntoResponse;
 const UNCACHED_TEXT: [(HeaderName, &str); 2] =
     [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CACHE_CONTROL, "no-store")];
 
-/// `GET /healthz`: the process lives.
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses(
+    (status = 200, description = "It lives", body = String, content_type = "text/plain; charset=utf-8"),
+))]
 pub(crate) async fn healthz() -> impl IntoResponse {
     (UNCACHED_TEXT, "ok\n")
 }
 
-/// `GET /readyz`: the warm-up has run, and the service takes pictures.
+/// The models have passed their self-test, and the service takes pictures.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, description = "It takes pictures", body = String, content_type = "text/plain; charset=utf-8"),
+    (status = 503, response = Busy),
+))]
 pub(crate) async fn readyz(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     match state.phase() {
         Phase::Ready => Ok((UNCACHED_TEXT, "ready\n")),

@@ -1,46 +1,70 @@
-use crate::codec::Codec;
+//! The thread that runs the networks, on batches of what is waiting.
+//!
+//! A batch takes one strip of each picture, oldest first, and pictures with more strips go to the back: so a
+//! huge picture keeps a small one waiting for one strip of its own, not for all of them. There is no timer:
+//! a batch is what has come while the one before was run. Uploads are decoded meanwhile, and strips whose
+//! networks have run are entropy-coded on the thread pool.
+
+use crate::catalogue::Catalogue;
+use crate::codec::{Codec, Coding};
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::guard::guarded;
+use crate::job::{Job, Picture};
+use crate::metrics::{Metrics, Stage};
+use crate::queue::{Queue, padded_pixels};
 use crate::state::Phase;
-use bottleneck_model::{Image, Quality};
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use bottleneck_model::{Quality, Strip};
+use bottleneck_proto::STRIP_ROWS;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
-use tracing::Span;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
-/// A decoded upload. Its slot is given back when the pixels are.
-pub(crate) struct Picture {
-    pub(crate) image: Image,
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) slot: OwnedSemaphorePermit,
+enum Message {
+    Job(Arc<Job>),
+    /// A strip has been entropy-coded: its picture's next may be due.
+    Coded,
 }
 
-struct Job {
-    codec: Arc<dyn Codec>,
-    picture: Arc<Picture>,
-    quality: Quality,
-    reply: oneshot::Sender<Result<Vec<u8>, ApiError>>,
-    span: Span,
-}
-
-/// The one thread that encodes. It ends when this handle is dropped.
+/// Handle to the one thread that runs the networks. It ends when this is dropped.
 pub(crate) struct Inference {
-    jobs: mpsc::Sender<Job>,
+    // Not bounded here: every job's picture has a place in the queue.
+    inbox: mpsc::UnboundedSender<Message>,
+    queue: Arc<Queue>,
+    queue_timeout: Duration,
+    encode_timeout: Duration,
 }
 
 impl Inference {
-    /// `pictures` bounds the jobs that wait: each holds a slot of that many.
+    /// Starts the thread, which tests every model before it takes pictures.
     pub(crate) fn start(
-        codecs: Vec<Arc<dyn Codec>>,
-        pictures: usize,
+        models: Arc<Catalogue>,
+        config: &Config,
+        queue: Arc<Queue>,
+        metrics: Arc<Metrics>,
         phase: watch::Sender<Phase>,
     ) -> std::io::Result<Inference> {
-        let (jobs, waiting) = mpsc::channel(pictures);
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let worker = Worker {
+            waiting: VecDeque::new(),
+            later: vec![],
+            // Weak, so that the thread does not keep itself going.
+            inbox: inbox.downgrade(),
+            queue: queue.clone(),
+            metrics,
+            items: config.batch,
+            pixels: config.batch_pixels,
+        };
         std::thread::Builder::new().name("inference".to_owned()).spawn(move || {
-            warm_up(&codecs, &phase);
-            run(waiting);
+            warm_up(&models, &phase);
+            // Those that it serves may be others by now.
+            drop(models);
+            worker.run(messages);
         })?;
-        Ok(Inference { jobs })
+        let &Config { queue_timeout, encode_timeout, .. } = config;
+        Ok(Inference { inbox, queue, queue_timeout, encode_timeout })
     }
 
     /// Waits for the code of `picture`. Dropping the future takes the picture out of the queue.
@@ -50,18 +74,20 @@ impl Inference {
         picture: Arc<Picture>,
         quality: Quality,
     ) -> Result<Vec<u8>, ApiError> {
-        let (reply, answer) = oneshot::channel();
-        let job = Job { codec, picture, quality, reply, span: Span::current() };
+        let (job, mut ticket) = Job::new(codec, picture, quality)?;
         let gone = || ApiError::Internal("the inference thread is gone".to_owned());
-        self.jobs.send(job).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        self.inbox.send(Message::Job(job)).map_err(|_| gone())?;
+        let late = |_| ApiError::QueueTimeout { retry_after: self.queue.retry_after() };
+        // Where the sender is gone, the job has ended, and the next line has its answer.
+        let _ = timeout(self.queue_timeout, &mut ticket.started).await.map_err(late)?;
+        let code =
+            timeout(self.encode_timeout, &mut ticket.code).await.map_err(|_| ApiError::EncodeTimeout)?;
+        code.map_err(|_| gone())?
     }
 }
 
-/// The first encode pays for what is made lazily (threads, buffers, GPU kernels).
-fn warm_up(codecs: &[Arc<dyn Codec>], phase: &watch::Sender<Phase>) {
-    let image = Image { width: 64, height: 64, rgb: vec![128; 64 * 64 * 3] };
-    let outcome = codecs.iter().try_for_each(|codec| encode(&**codec, &image, Quality(32768)).map(drop));
+fn warm_up(models: &Catalogue, phase: &watch::Sender<Phase>) {
+    let outcome = models.self_test();
     phase.send_if_modified(|phase| {
         let starting = *phase == Phase::Starting;
         if starting {
@@ -71,86 +97,127 @@ fn warm_up(codecs: &[Arc<dyn Codec>], phase: &watch::Sender<Phase>) {
     });
 }
 
-fn run(mut waiting: mpsc::Receiver<Job>) {
-    while let Some(Job { codec, picture, quality, reply, span }) = waiting.blocking_recv() {
-        let _in_request = span.enter();
-        if reply.is_closed() {
-            tracing::debug!("the client went away before inference");
-            continue;
+struct Worker {
+    waiting: VecDeque<Waiting>,
+    /// Pictures that had their turn: they go behind those that came meanwhile.
+    later: Vec<Waiting>,
+    inbox: mpsc::WeakUnboundedSender<Message>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    items: usize,
+    pixels: u64,
+}
+
+/// A job of which strips are left to analyse.
+struct Waiting {
+    job: Arc<Job>,
+    next: usize,
+}
+
+/// A strip in work.
+struct Item {
+    job: Arc<Job>,
+    picture: Arc<Picture>,
+    strip: usize,
+}
+
+impl Worker {
+    fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        loop {
+            while let Ok(message) = messages.try_recv() {
+                self.take(message);
+            }
+            self.waiting.extend(self.later.drain(..));
+            let batch = self.batch();
+            if batch.is_empty() {
+                match messages.blocking_recv() {
+                    Some(message) => self.take(message),
+                    None => return,
+                }
+            }
+            // Models cannot share a batch.
+            let mut rest = batch;
+            while let Some(codec) = rest.first().map(|item| item.job.codec.clone()) {
+                let same = |item: &mut Item| Arc::ptr_eq(&item.job.codec, &codec);
+                let batch = rest.extract_if(.., same).collect();
+                self.process(&codec, batch);
+            }
         }
-        let code = encode(&*codec, &picture.image, quality);
-        // Before the reply, so that a client that has its answer finds the slot free.
-        drop(picture);
-        // An error means that the client went away meanwhile.
-        let _ = reply.send(code);
+    }
+
+    fn take(&mut self, message: Message) {
+        if let Message::Job(job) = message {
+            self.waiting.push_back(Waiting { job, next: 0 });
+        }
+    }
+
+    /// The next strip of each picture that is due, as many as fit, dropping those that nobody waits for.
+    fn batch(&mut self) -> Vec<Item> {
+        let (mut batch, mut pixels) = (vec![], 0);
+        while let Some(Waiting { job, next }) = self.waiting.pop_front() {
+            if job.is_over() {
+                job.span.in_scope(|| tracing::debug!(strip = next, "nobody waits for this picture"));
+                continue;
+            }
+            if job.is_behind() {
+                self.later.push(Waiting { job, next });
+                continue;
+            }
+            let Some(picture) = job.begin_strip(&self.metrics) else { continue };
+            let cost = padded_pixels(picture.image.width, picture.image.height.min(STRIP_ROWS));
+            batch.push(Item { job: job.clone(), picture, strip: next });
+            if next + 1 < job.strips() {
+                self.later.push(Waiting { job, next: next + 1 });
+            }
+            pixels += cost;
+            if batch.len() == self.items || pixels >= self.pixels {
+                break;
+            }
+        }
+        batch
+    }
+
+    fn process(&self, codec: &Arc<dyn Codec>, batch: Vec<Item>) {
+        let start = Instant::now();
+        let codings = analyse(codec, &batch);
+        self.metrics.time(Stage::Analysis, start.elapsed());
+        self.metrics.batch(batch.len());
+        for (Item { job, picture, strip }, coding) in batch.into_iter().zip(codings) {
+            drop(picture);
+            let coding = match coding {
+                Ok(coding) => coding,
+                Err(error) => {
+                    job.fail(error);
+                    continue;
+                }
+            };
+            let (queue, metrics, inbox) = (self.queue.clone(), self.metrics.clone(), self.inbox.clone());
+            rayon::spawn(move || {
+                job.code_strip(strip, coding, &queue, &metrics);
+                // With nobody at the other end there is nothing left to do.
+                let _ = inbox.upgrade().map(|inbox| inbox.send(Message::Coded));
+            });
+        }
     }
 }
 
-fn encode(codec: &dyn Codec, image: &Image, quality: Quality) -> Result<Vec<u8>, ApiError> {
-    // A codec keeps nothing from one picture to the next, so none is left half-changed.
-    match catch_unwind(AssertUnwindSafe(|| codec.encode(image, quality))) {
-        Ok(code) => Ok(code?),
-        Err(panic) => Err(ApiError::Internal(format!("the codec panicked: {}", panic_message(&*panic)))),
+/// Runs the networks on a batch. If that fails, on each strip alone, so that only the culprit's request does.
+fn analyse(codec: &Arc<dyn Codec>, batch: &[Item]) -> Vec<Result<Coding, ApiError>> {
+    let strips = batch.iter().filter_map(|item| {
+        Strip::all(&item.picture.image, item.job.quality).ok().and_then(|mut all| all.nth(item.strip))
+    });
+    let strips: Vec<_> = strips.collect();
+    let error = match guarded(|| codec.clone().analyse(&strips)) {
+        Ok(Ok(codings)) => return codings.into_iter().map(Ok).collect(),
+        Ok(Err(error)) => ApiError::from(error),
+        Err(panic) => ApiError::Internal(format!("the codec panicked: {panic}")),
+    };
+    if batch.len() == 1 {
+        return vec![Err(error)];
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+    tracing::warn!(%error, strips = batch.len(), "a batch failed: trying its strips one by one");
+    batch.chunks(1).flat_map(|item| analyse(codec, item)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use bottleneck_model::{DecodeError, EncodeError};
-    use std::future::ready;
-    use std::sync::Mutex;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-    use tokio::sync::Semaphore;
-
-    /// Says which widths it is given, and waits for a word before each.
-    struct Gated(Mutex<(Receiver<()>, Sender<u32>)>);
-
-    impl Codec for Gated {
-        fn encode(&self, image: &Image, _: Quality) -> Result<Vec<u8>, EncodeError> {
-            let gate = self.0.lock().unwrap();
-            gate.0.recv().unwrap();
-            gate.1.send(image.width).unwrap();
-            Ok(Vec::new())
-        }
-
-        fn decode(&self, _: &[u8]) -> Result<Image, DecodeError> {
-            unreachable!()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_job_whose_client_went_away_is_not_encoded() {
-        let (open, opened) = channel();
-        let (seeing, seen) = channel();
-        let codec: Arc<dyn Codec> = Arc::new(Gated(Mutex::new((opened, seeing))));
-        let inference = Inference::start(Vec::new(), 3, watch::Sender::new(Phase::Starting)).unwrap();
-        let slots = Arc::new(Semaphore::new(3));
-        let encode = |width| {
-            let image = Image { width, height: 1, rgb: vec![0; width as usize * 3] };
-            let slot = slots.clone().try_acquire_owned().unwrap();
-            Box::pin(inference.encode(codec.clone(), Arc::new(Picture { image, slot }), Quality(0)))
-        };
-        let (mut first, mut second, mut third) = (encode(1), encode(2), encode(3));
-        for job in [&mut first, &mut second, &mut third] {
-            tokio::select! {
-                biased;
-                _ = job => unreachable!("the gate is shut"),
-                // Polled once, the job is in the channel.
-                () = ready(()) => {}
-            }
-        }
-        drop(second);
-        open.send(()).unwrap();
-        open.send(()).unwrap();
-        first.await.unwrap();
-        third.await.unwrap();
-        assert_eq!(seen.try_iter().collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(slots.available_permits(), 3);
-    }
-}
+mod tests;

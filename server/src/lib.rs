@@ -1,21 +1,33 @@
 //! The Bottleneck HTTP service: photographs in, bottleneck codes out.
 //!
 //! The way of a request: the [`app`] router checks the query, the body is read against a memory
-//! budget, a place in the queue is taken, the picture is decoded on the blocking pool, and the one
-//! inference thread encodes it. Every stage is bounded; what does not fit is refused at once.
+//! budget, a place in the queue is taken for the size that the picture's header claims, the picture is
+//! decoded on the blocking pool, the inference thread runs the networks on batches of strips, and the
+//! thread pool codes them. Every stage is bounded in memory and in time; what does not fit is refused at
+//! once.
 #![forbid(unsafe_code)]
 
+mod catalogue;
 mod codec;
+mod config;
 mod encode;
 mod error;
 mod etag;
+mod guard;
 mod health;
 mod inference;
+mod info;
+mod job;
+mod metrics;
 mod models;
 mod multipart;
+mod openapi;
 mod page;
 mod params;
+mod psnr;
+mod queue;
 mod request_log;
+mod self_test;
 mod serve;
 mod state;
 mod upload;
@@ -23,22 +35,30 @@ mod upload;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
+use utoipa_swagger_ui::SwaggerUi;
 
-pub use codec::{Codec, ServedModel};
+pub use catalogue::ModelsError;
+pub use codec::{Codec, Coding, ServedModel};
+pub use config::{Config, ConfigError};
+pub use metrics::metrics_app;
+pub use openapi::description;
 pub use serve::serve;
-pub use state::{AppState, Config, StartError};
+pub use state::{AppState, StartError};
 
 /// Every route of the service, for a socket ([`serve`]) or for a test without one.
 pub fn app(state: AppState) -> Router {
     Router::new()
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::description()))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/info", get(info::get))
         .route("/v1/encode", post(encode::post))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}/decoder", get(models::decoder))
         .merge(page::router())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), metrics::layer))
         .layer(middleware::from_fn(request_log::layer))
         .with_state(state)
 }

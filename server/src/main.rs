@@ -2,23 +2,30 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod ask;
 
-use anyhow::{Context, Result};
-use args::{Args, Device, LogFormat};
+use anyhow::{Context, Result, ensure};
+use args::{Args, Cli, Command, Device, LogFormat};
 use bottleneck_model::{Backend, Encoder, WeightsError};
-use bottleneck_server::{AppState, ServedModel, StartError, serve};
+use bottleneck_server::{AppState, ServedModel, StartError, metrics_app, serve};
 use clap::Parser;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let args = Args::parse();
-    log(args.log_format);
-    match run(args).await {
+fn main() -> ExitCode {
+    let Cli { args, command } = Cli::parse();
+    let outcome = match command {
+        Some(Command::Health { listen }) => ask::is_ready(&listen),
+        None => {
+            log(args.log_format);
+            start(args)
+        }
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bottleneck-server: {error:#}");
@@ -27,14 +34,25 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<()> {
-    let listener =
-        TcpListener::bind(&args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
-    let models = load_models(&args)?;
-    let state = AppState::new(models, args.config())?;
+#[tokio::main]
+async fn start(args: Args) -> Result<()> {
+    let bind = async |address: &str| {
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+    };
+    let listener = bind(&args.listen).await?;
+    let metrics = match &args.metrics {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let state = AppState::new(load_models(&args)?, args.config())?;
     let address = listener.local_addr()?;
     println!("Bottleneck listens on http://{address} (ctrl-c ends it)");
     println!("try: curl --data-binary @photo.jpg 'http://{address}/v1/encode?q=75' -o photo.bnk");
+    if let Some(metrics) = metrics {
+        println!("metrics are at http://{}/metrics", metrics.local_addr()?);
+        tokio::spawn(axum::serve(metrics, metrics_app(state.clone())).into_future());
+    }
+    tokio::spawn(reload_on_hangup(args, state.clone()));
 
     tokio::select! {
         () = serve(listener, state.clone(), shutdown()) => Ok(()),
@@ -42,7 +60,7 @@ async fn run(args: Args) -> Result<()> {
     }
 }
 
-/// Resolves only where the warm-up fails.
+/// Resolves only where a model fails its self-test.
 async fn failed_start(state: &AppState) -> StartError {
     match state.ready().await {
         Err(error) => error,
@@ -80,6 +98,10 @@ async fn signal() -> std::io::Result<()> {
 }
 
 fn load_models(args: &Args) -> Result<Vec<ServedModel>> {
+    ensure!(
+        args.device != Device::Cuda || cfg!(feature = "cuda"),
+        "this build cannot use a GPU: build bottleneck-server with its feature `cuda`, or give --device cpu"
+    );
     if args.model.is_empty() {
         let encoder = on_device(args.device, Encoder::lite).context("cannot load the model built in")?;
         return Ok(vec![encoder.into()]);
@@ -107,6 +129,33 @@ fn on_device(
         Device::Auto => load(Backend::Cpu),
     }
 }
+
+/// Reads the model files again whenever SIGHUP comes.
+#[cfg(unix)]
+async fn reload_on_hangup(args: Args, state: AppState) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::warn!(%error, "cannot wait for SIGHUP: models are not reloaded"),
+    };
+    let args = Arc::new(args);
+    while hangup.recv().await.is_some() {
+        let args = args.clone();
+        let loaded = tokio::task::spawn_blocking(move || load_models(&args)).await;
+        let outcome = match loaded {
+            Ok(Ok(models)) => state.reload(models).await.map_err(anyhow::Error::from),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => Err(panic.into()),
+        };
+        match outcome {
+            Ok(()) => tracing::info!("the models have been reloaded"),
+            Err(error) => tracing::error!("the models stay as they were: {error:#}"),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn reload_on_hangup(_: Args, _: AppState) {}
 
 /// Log lines go to stderr; stdout says where the service listens.
 fn log(format: LogFormat) {

@@ -3,13 +3,38 @@ use axum::extract::Query;
 use axum::http::Uri;
 use bottleneck_model::Quality;
 use bottleneck_model::ingest::{Options, parse_background};
+use utoipa::IntoParams;
 
-const KNOWN: &str = "q, profile, background, frame, measure";
+const KNOWN: &str = "q, target_size, profile, background, frame, measure";
+
+/// The query of `POST /v1/encode`, as it is described to people.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct EncodeQuery {
+    /// Quality, 0 (smallest code) to 100 (finest picture).
+    #[param(minimum = 0, maximum = 100, default = 75)]
+    q: Option<f64>,
+    /// Largest code that may come out, in bytes: the finest quality that fits is searched, in place of q.
+    #[param(minimum = 1)]
+    target_size: Option<u64>,
+    /// Profile or id of a model; the service's default without.
+    profile: Option<String>,
+    /// Colour behind transparent pixels: white, black or six hexadecimal digits.
+    #[param(pattern = "^(white|black|#?[0-9a-fA-F]{6})$", default = "ffffff")]
+    background: Option<String>,
+    /// Frame of an animation: only the first, 0. Without it an animation is refused.
+    #[param(minimum = 0)]
+    frame: Option<u32>,
+    /// Measures the PSNR too, at the cost of a decode.
+    #[param(pattern = "^psnr$")]
+    measure: Option<String>,
+}
 
 /// The query of `POST /v1/encode`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct EncodeParams {
-    pub(crate) quality: Quality,
+    pub(crate) rate: RateParam,
     /// `None` is the service's default.
     pub(crate) profile: Option<String>,
     /// The sRGB colour put behind transparent pixels.
@@ -19,13 +44,21 @@ pub(crate) struct EncodeParams {
     pub(crate) measure_psnr: bool,
 }
 
+/// How large or how fine the code is to be.
+#[derive(Debug, PartialEq)]
+pub(crate) enum RateParam {
+    Quality(Quality),
+    /// In bytes, at most.
+    TargetSize(u64),
+}
+
 impl EncodeParams {
     /// Refuses unknown and repeated parameters: a typing error must not pass as the default.
     pub(crate) fn parse(uri: &Uri) -> Result<EncodeParams, ApiError> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|_| ApiError::Parameter("the query cannot be read".to_owned()))?;
         let mut params = EncodeParams {
-            quality: Quality::from_percent(75.0).unwrap_or(Quality(u16::MAX)),
+            rate: RateParam::Quality(Quality::from_percent(75.0).unwrap_or(Quality(u16::MAX))),
             profile: None,
             background: Options::default().background,
             frame: None,
@@ -40,7 +73,11 @@ impl EncodeParams {
             match name.as_str() {
                 "q" => {
                     let quality = value.parse().ok().and_then(Quality::from_percent);
-                    params.quality = quality.ok_or_else(|| wrong("0 to 100"))?;
+                    params.rate = RateParam::Quality(quality.ok_or_else(|| wrong("0 to 100"))?);
+                }
+                "target_size" => {
+                    let size = value.parse().ok().filter(|&size| size > 0);
+                    params.rate = RateParam::TargetSize(size.ok_or_else(|| wrong("a number from 1"))?);
                 }
                 "profile" => params.profile = Some(value.clone()),
                 "background" => {
@@ -58,6 +95,10 @@ impl EncodeParams {
                     return Err(ApiError::Parameter(message));
                 }
             }
+        }
+        let given = |wanted| pairs.iter().any(|(name, _)| name == wanted);
+        if given("q") && given("target_size") {
+            return Err(ApiError::Parameter("q and target_size exclude each other".to_owned()));
         }
         Ok(params)
     }

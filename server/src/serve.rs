@@ -12,9 +12,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// Stays below the 1024 file descriptors that a process has by default. Further ones wait in the
-/// kernel's backlog.
-const MAX_CONNECTIONS: u32 = 960;
 /// Longest wait for the head of a request, idle connections included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -25,7 +22,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// and an end that does not wait for connections on which nothing was ever asked.
 pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let router = app(state.clone());
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
+    let most = state.config().connections;
+    let connections = Arc::new(Semaphore::new(most));
     let accept = async {
         loop {
             // Neither semaphore nor its permits are ever lost, so this cannot fail.
@@ -45,7 +43,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
     state.drain();
     drop(listener);
     // All places free: every connection has ended.
-    let _ = connections.acquire_many(MAX_CONNECTIONS).await;
+    let _ = connections.acquire_many(most as u32).await;
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

@@ -1,48 +1,13 @@
+use crate::catalogue::{Catalogue, ModelsError};
 use crate::codec::ServedModel;
+use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
 use crate::inference::Inference;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-
-/// Limits of the service. Together they bound its memory, whatever is uploaded.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Longest request body, in bytes.
-    pub max_body_bytes: usize,
-    /// Bytes of upload held at once, over all requests.
-    pub upload_memory: usize,
-    /// Largest picture, in pixels.
-    pub max_pixels: u64,
-    /// Longest side of a picture, in pixels.
-    pub max_dimension: u32,
-    /// Uploaded pictures that may wait or be in work at once; more get 429.
-    pub queue: usize,
-    /// Pictures held decoded at once: waiting for inference, or in it.
-    pub pictures: usize,
-    /// Longest time from the head of a request to its answer.
-    pub timeout: Duration,
-    /// Longest pause within an upload.
-    pub upload_pause: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Config {
-            max_body_bytes: 64 << 20,
-            upload_memory: 256 << 20,
-            max_pixels: 100_000_000,
-            max_dimension: 65_535,
-            queue: 64,
-            // One in inference and a few decoded ahead of it; each may be 300 MB.
-            pictures: (processors + 1).min(4),
-            timeout: Duration::from_secs(60),
-            upload_pause: Duration::from_secs(15),
-        }
-    }
-}
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{Semaphore, watch};
 
 /// Where the service is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,26 +21,18 @@ pub(crate) enum Phase {
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No model was given.
-    #[error("there is no model to serve")]
-    NoModel,
-    /// Two models of one profile: a request could not name the second.
-    #[error("two models have the profile {0:?}")]
-    DuplicateProfile(String),
-    /// A size of zero, or one that the counters cannot hold.
-    #[error("the limit {name} must be from 1 to {max}")]
-    Limit {
-        /// Name of the field of [`Config`].
-        name: &'static str,
-        /// Largest value allowed.
-        max: usize,
-    },
+    /// Models that cannot be served.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// A limit that cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A model failed its self-test.
+    #[error("{0}")]
+    SelfTest(String),
     /// The inference thread could not be started.
     #[error("cannot start the inference thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// The first encode failed.
-    #[error("the warm-up encode failed: {0}")]
-    WarmUp(String),
 }
 
 /// Everything the handlers share. Clones are handles to the same service.
@@ -84,43 +41,38 @@ pub struct AppState(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    models: Vec<ServedModel>,
+    models: RwLock<Arc<Catalogue>>,
     inference: Inference,
     phase: watch::Sender<Phase>,
     uploads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
-    pictures: Arc<Semaphore>,
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    decoders: Arc<Semaphore>,
 }
 
 impl AppState {
-    /// Starts the inference thread, which warms up every model before it takes requests.
-    /// The first model is the one used where a request names no profile.
-    pub fn new(mut models: Vec<ServedModel>, config: Config) -> Result<AppState, StartError> {
-        if models.is_empty() {
-            return Err(StartError::NoModel);
-        }
-        for i in 0..models.len() {
-            models[i].info.default = i == 0;
-            let profile = &models[i].info.profile;
-            if models[..i].iter().any(|earlier| earlier.info.profile == *profile) {
-                return Err(StartError::DuplicateProfile(profile.clone()));
-            }
-        }
-        let uploads = counter("upload_memory", config.upload_memory)?;
-        let queue = counter("queue", config.queue)?;
-        let pictures = counter("pictures", config.pictures)?;
+    /// Starts the inference thread. It tests every model before it takes pictures.
+    pub fn new(models: Vec<ServedModel>, config: Config) -> Result<AppState, StartError> {
+        config.check()?;
+        let queue = Arc::new(Queue::new(&config));
         let phase = watch::Sender::new(Phase::Starting);
-        let codecs = models.iter().map(|model| model.codec.clone()).collect();
-        let inference = Inference::start(codecs, config.pictures, phase.clone())?;
-        Ok(AppState(Arc::new(Shared { config, models, inference, phase, uploads, queue, pictures })))
+        let models = Arc::new(Catalogue::new(models, config.default_model.as_deref())?);
+        let metrics = Arc::new(Metrics::new());
+        let inference =
+            Inference::start(models.clone(), &config, queue.clone(), metrics.clone(), phase.clone())?;
+        let uploads = Arc::new(Semaphore::new(config.upload_memory));
+        let decoders = Arc::new(Semaphore::new(config.decoders));
+        let models = RwLock::new(models);
+        let shared = Shared { config, models, inference, phase, uploads, queue, metrics, decoders };
+        Ok(AppState(Arc::new(shared)))
     }
 
-    /// Waits until the warm-up has run, and says how it went.
+    /// Waits until the models have been tested, and says how it went.
     pub async fn ready(&self) -> Result<(), StartError> {
         let mut phase = self.0.phase.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         match phase.wait_for(|phase| *phase != Phase::Starting).await.as_deref() {
-            Ok(Phase::Failed(why)) => Err(StartError::WarmUp(why.clone())),
+            Ok(Phase::Failed(why)) => Err(StartError::SelfTest(why.clone())),
             _ => Ok(()),
         }
     }
@@ -144,18 +96,34 @@ impl AppState {
         &self.0.config
     }
 
-    pub(crate) fn models(&self) -> &[ServedModel] {
-        &self.0.models
+    /// The models that are served now. A request keeps to those that it began with.
+    pub(crate) fn models(&self) -> Arc<Catalogue> {
+        // Nothing panics while it is locked.
+        self.0.models.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The model of a profile, or the default one.
-    pub(crate) fn model(&self, profile: Option<&str>) -> Result<&ServedModel, ApiError> {
-        let wanted = |model: &&ServedModel| profile.is_none_or(|profile| profile == model.info.profile);
-        self.models().iter().find(wanted).ok_or_else(|| {
-            let known: Vec<_> = self.models().iter().map(|model| model.info.profile.as_str()).collect();
-            let found = profile.unwrap_or_default();
-            ApiError::Parameter(format!("profile: found {found:?}, served here: {}", known.join(", ")))
-        })
+    /// Serves other models from now on, if each passes its self-test; else everything stays as it is.
+    /// Requests in work finish with the models that they began with, and the decoders of those replaced can
+    /// still be fetched.
+    ///
+    /// # Errors
+    /// Models that cannot be served.
+    pub async fn reload(&self, models: Vec<ServedModel>) -> Result<(), ModelsError> {
+        let default = self.0.config.default_model.as_deref();
+        let replaced = Arc::new(self.models().replaced(models, default)?);
+        let tested = replaced.clone();
+        // Fails only where the test itself panicked, which it does not: it guards the codecs.
+        if let Ok(outcome) = tokio::task::spawn_blocking(move || tested.self_test()).await {
+            outcome?;
+            *self.0.models.write().unwrap_or_else(PoisonError::into_inner) = replaced;
+        }
+        Ok(())
+    }
+
+    /// Where the networks run.
+    pub(crate) fn device(&self) -> &'static str {
+        // One thread runs them all, on one device; there is at least one model.
+        self.models().models().first().map_or("", |model| model.codec.device())
     }
 
     pub(crate) fn inference(&self) -> &Inference {
@@ -167,30 +135,27 @@ impl AppState {
         &self.0.uploads
     }
 
-    /// Counts the decoded pictures that are held.
-    pub(crate) fn pictures(&self) -> &Arc<Semaphore> {
-        &self.0.pictures
+    /// Counts the uploads that are being decoded.
+    pub(crate) fn decoders(&self) -> &Arc<Semaphore> {
+        &self.0.decoders
     }
 
-    /// Takes a place in the queue, or says why there is none.
-    pub(crate) fn enter_queue(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        if self.phase() == Phase::Draining {
-            return Err(ApiError::Draining);
-        }
-        self.0.queue.clone().try_acquire_owned().map_err(|_| ApiError::QueueFull)
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Whether pictures are taken at all.
+    pub(crate) fn check_open(&self) -> Result<(), ApiError> {
+        if self.phase() == Phase::Draining { Err(ApiError::Draining) } else { Ok(()) }
     }
 }
 
 impl fmt::Debug for AppState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AppState").field("config", self.config()).field("phase", &self.phase()).finish()
-    }
-}
-
-fn counter(name: &'static str, size: usize) -> Result<Arc<Semaphore>, StartError> {
-    if (1..=Semaphore::MAX_PERMITS).contains(&size) {
-        Ok(Arc::new(Semaphore::new(size)))
-    } else {
-        Err(StartError::Limit { name, max: Semaphore::MAX_PERMITS })
     }
 }

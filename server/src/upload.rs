@@ -22,9 +22,8 @@ impl Upload {
         state: &AppState,
         headers: &HeaderMap,
         body: &mut Body,
-        deadline: Instant,
     ) -> Result<Upload, ApiError> {
-        let Upload { bytes, memory } = read_body(state, headers, body, deadline).await?;
+        let Upload { bytes, memory } = read_body(state, headers, body).await?;
         let bytes = match headers.get(CONTENT_TYPE) {
             Some(form) if multipart::is_form(form) => multipart::image(form, bytes).await?,
             _ => bytes,
@@ -36,13 +35,9 @@ impl Upload {
     }
 }
 
-async fn read_body(
-    state: &AppState,
-    headers: &HeaderMap,
-    body: &mut Body,
-    deadline: Instant,
-) -> Result<Upload, ApiError> {
+async fn read_body(state: &AppState, headers: &HeaderMap, body: &mut Body) -> Result<Upload, ApiError> {
     let config = state.config();
+    let deadline = Instant::now() + config.upload_timeout;
     let allowed = config.max_body_bytes;
     let too_large = ApiError::BodyTooLarge { allowed };
     // A length that is announced is refused before it is sent; the count below trusts no one.
@@ -52,7 +47,12 @@ async fn read_body(
     let mut memory = reserve(state, 0)?;
     let mut bytes = Vec::new();
     loop {
-        let patience = deadline.min(Instant::now() + config.upload_pause);
+        let now = Instant::now();
+        // A timeout does not look at the clock while there is always more to read.
+        if now >= deadline {
+            return Err(ApiError::SlowUpload);
+        }
+        let patience = deadline.min(now + config.upload_pause);
         let frame = timeout_at(patience, body.frame()).await.map_err(|_| ApiError::SlowUpload)?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| ApiError::BrokenUpload(error.to_string()))?;

@@ -67,6 +67,27 @@ fn golden_streams_decode_to_the_same_symbols_and_pixels() {
     assert_eq!(hashes, std::fs::read_to_string(data("golden.txt")).unwrap());
 }
 
+/// Without SIMD, and on one and on two threads: the same symbols; pixels within 1/255, and equal where only the
+/// threads differ.
+#[test]
+fn golden_streams_decode_alike_on_every_path() {
+    let best = Model::from_bytes(&tiny()).unwrap();
+    let scalar = Model::from_bytes(&tiny()).unwrap().scalar();
+    let pools = [1, 2].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap());
+    for (width, height, quality) in STREAMS {
+        let bytes = std::fs::read(data(&format!("golden-{width}x{height}-{quality}.bnk"))).unwrap();
+        let container = Container::parse(&bytes, &Limits::default()).unwrap();
+        let expected = symbols(&container, &best).unwrap();
+        assert_eq!(hash(&symbols(&container, &scalar).unwrap()), hash(&expected));
+        let [one, two] =
+            [0, 1].map(|i| pools[i].install(|| decode(&bytes, &best, &Limits::default()).unwrap()));
+        assert!(one == two, "{width}×{height}: two threads give another picture than one");
+        let plain = decode(&bytes, &scalar, &Limits::default()).unwrap();
+        let worst = plain.rgb.iter().zip(&one.rgb).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(1), "{width}×{height}: without SIMD a pixel differs by {worst:?}");
+    }
+}
+
 /// On the machine that made them the encoder need not give the same bytes (floats), but nearly as many.
 #[test]
 fn encodes_agree_in_size_with_the_golden_streams() {

@@ -3,6 +3,7 @@
 //! of it for whole, and two of them allocate by sizes that they compare with the header's only afterwards.
 
 use super::{Format, LoadError, Options};
+use std::cell::Cell;
 
 /// What the walk found.
 pub(super) struct Survey {
@@ -10,21 +11,26 @@ pub(super) struct Survey {
     pub(super) frames: u32,
     /// Where the picture ends, in bytes from the start.
     pub(super) end: usize,
+    /// The largest size that any of its headers claims.
+    pub(super) size: (u32, u32),
 }
 
 pub(super) fn survey(format: Format, bytes: &[u8], options: &Options) -> Result<Survey, LoadError> {
-    let walk = Walk { format, bytes, options };
-    match format {
+    let walk = Walk { format, bytes, options, largest: Cell::default() };
+    let (frames, end) = match format {
         Format::Jpeg => walk.jpeg(),
         Format::Png => walk.png(),
         Format::WebP => walk.webp(),
-    }
+    }?;
+    Ok(Survey { frames, end, size: walk.largest.get() })
 }
 
 struct Walk<'a> {
     format: Format,
     bytes: &'a [u8],
     options: &'a Options,
+    /// The largest size that was checked.
+    largest: Cell<(u32, u32)>,
 }
 
 impl Walk<'_> {
@@ -40,10 +46,16 @@ impl Walk<'_> {
         if width == 0 || height == 0 {
             return Err(self.damaged(&format!("its header says {width} x {height} pixels")));
         }
-        self.options.check_size(width, height)
+        self.options.check_size(width, height)?;
+        let area = |(width, height)| u64::from(width) * u64::from(height);
+        if area((width, height)) > area(self.largest.get()) {
+            self.largest.set((width, height));
+        }
+        Ok(())
     }
 
-    fn jpeg(&self) -> Result<Survey, LoadError> {
+    /// Frames, and where the last ends.
+    fn jpeg(&self) -> Result<(u32, usize), LoadError> {
         let bytes = self.bytes;
         let mut at = 2;
         let mut in_scan = false;
@@ -59,7 +71,7 @@ impl Walk<'_> {
             match marker {
                 0xff => at += 1,
                 0x00 | 0x01 | 0xd0..=0xd8 => at += 2,
-                0xd9 => return Ok(Survey { frames: 1, end: at + 2 }),
+                0xd9 => return Ok((1, at + 2)),
                 _ => {
                     let length = bytes.get(at + 2..at + 4).ok_or_else(|| self.cut("inside a segment"))?;
                     let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
@@ -88,7 +100,8 @@ impl Walk<'_> {
         }
     }
 
-    fn png(&self) -> Result<Survey, LoadError> {
+    /// Frames, and where the last ends.
+    fn png(&self) -> Result<(u32, usize), LoadError> {
         let mut at = 8;
         let mut frames = 1;
         let mut before_data = true;
@@ -114,12 +127,13 @@ impl Walk<'_> {
                 self.cut(if &head[4..] == b"IDAT" { "inside the picture data" } else { "inside a chunk" })
             })?;
             if &head[4..] == b"IEND" {
-                return Ok(Survey { frames, end: at });
+                return Ok((frames, at));
             }
         }
     }
 
-    fn webp(&self) -> Result<Survey, LoadError> {
+    /// Frames, and where the last ends.
+    fn webp(&self) -> Result<(u32, usize), LoadError> {
         let body = usize::try_from(le32(&self.bytes[4..])).unwrap_or(usize::MAX);
         let end = body.saturating_add(8);
         // The size first: a whole picture that is too large is a better answer than a cut one.
@@ -157,7 +171,7 @@ impl Walk<'_> {
         if last_is_cut || end > self.bytes.len() + 1 {
             return Err(self.cut("inside the picture data"));
         }
-        Ok(Survey { frames: if animated { frames.max(1) } else { 1 }, end: end.min(self.bytes.len()) })
+        Ok((if animated { frames.max(1) } else { 1 }, end.min(self.bytes.len())))
     }
 
     /// The decoder counts the bytes of an RGBA canvas in 32 bits.

@@ -65,6 +65,20 @@ impl Options {
     }
 }
 
+/// Width and height that the photograph in `bytes` claims, before its orientation is applied. Nothing is
+/// decoded.
+///
+/// # Errors
+///
+/// Those of [`load`], as far as they can be told without decoding: another type, truncation, a size above the
+/// limits, and an animation.
+pub fn size(bytes: &[u8], options: &Options) -> Result<(u32, u32), LoadError> {
+    let format = sniff::sniff(bytes)?;
+    let survey = container::survey(format, bytes, options)?;
+    options.check_frame(format, survey.frames)?;
+    Ok(survey.size)
+}
+
 /// Loads the photograph in `bytes`.
 ///
 /// An 8-bit RGB picture is decoded straight into the buffer it is returned in, so that a JPEG of 24 million

@@ -1,5 +1,6 @@
 //! Gradients of the kernels, for the trainer. One thread: the trainer runs one worker a core.
 
+use super::rearrange::{beside, corners};
 use super::{Dims, Matrix, elementwise::sigmoid, matmul};
 
 /// Gradients of [`super::linear`] for `x` (R, K), `weight` (K, N) and the gradient (R, N) of its result.
@@ -133,6 +134,21 @@ pub(crate) fn unfold3_backward(grad: &[f32], dims: Dims, dx: &mut [f32]) {
             let y = (row + k / 3).saturating_sub(1).min(h - 1);
             let x = (column + k % 3).saturating_sub(1).min(w - 1);
             for (d, g) in dx[(y * w + x) * c..][..c].iter_mut().zip(grad) {
+                *d += g;
+            }
+        }
+    }
+}
+
+/// Gradient of [`super::unfold2`] over a whole map.
+pub(crate) fn unfold2_backward(grad: &[f32], dims: Dims, grow: bool, dx: &mut [f32]) {
+    let Dims { h, w, c } = dims;
+    let columns = corners(dims, grow).w;
+    for (at, grad) in grad.chunks_exact(4 * c).enumerate() {
+        let (row, column) = (at / columns, at % columns);
+        for (k, grad) in grad.chunks_exact(c).enumerate() {
+            let at = beside(row, k / 2, grow, h) * w + beside(column, k % 2, grow, w);
+            for (d, g) in dx[at * c..][..c].iter_mut().zip(grad) {
                 *d += g;
             }
         }

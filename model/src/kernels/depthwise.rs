@@ -11,17 +11,26 @@ pub(crate) fn depthwise3(x: &[f32], dims: Dims, weight: &[f32], bias: &[f32], ou
         let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || depthwise_row(rows, w, c, weight, bias, out),
+            || depthwise_row(rows, w, 0, weight, bias, out),
         );
     });
 }
 
+/// Positions from `first` on, as many as `out` holds, of one row of `w` from the three `rows` around it.
 #[inline(always)]
-fn depthwise_row(rows: [&[f32]; 3], w: usize, c: usize, weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    for column in 0..w {
+pub(super) fn depthwise_row(
+    rows: [&[f32]; 3],
+    w: usize,
+    first: usize,
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+) {
+    let c = bias.len();
+    for (column, out) in (first..).zip(out.chunks_exact_mut(c)) {
         let columns = [column.saturating_sub(1), column, (column + 1).min(w - 1)];
         let tap = |k: usize| &rows[k / 3][columns[k % 3] * c..][..c];
-        weighted_sum(std::array::from_fn(tap), weight, bias, &mut out[column * c..][..c]);
+        weighted_sum(std::array::from_fn(tap), weight, bias, out);
     }
 }
 

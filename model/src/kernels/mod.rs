@@ -3,24 +3,36 @@
 //! Work is cut into pieces of fixed size, never by the number of threads, so that results do not
 //! depend on how many threads there are (invariant 2).
 
+mod block;
 mod depthwise;
 mod elementwise;
+mod integer;
 mod matmul;
+mod packed;
+mod patches;
 mod rearrange;
+mod simd;
 
 #[cfg(feature = "train")]
 mod backward;
 
 #[cfg(feature = "train")]
 pub(crate) use backward::{
-    depthwise3_backward, gate_backward, linear_backward, scaled_add_backward, unfold3_backward,
+    depthwise3_backward, gate_backward, linear_backward, scaled_add_backward, unfold2_backward,
+    unfold3_backward,
 };
+pub(crate) use block::Block;
 pub(crate) use depthwise::depthwise3;
 pub(crate) use elementwise::{gate, scaled_add};
+pub(crate) use integer::{PackedIntegers, integer_product};
 pub(crate) use matmul::linear;
 #[cfg(feature = "train")]
 pub(crate) use matmul::{Matrix, matmul};
-pub(crate) use rearrange::{shuffle, unfold3, unshuffle};
+pub(crate) use packed::{Packed, Segment, lines, shuffles};
+pub(crate) use patches::{lapped_pixels, pad_row};
+pub(crate) use rearrange::{corners, lapped_shuffle, lapped_unshuffle, shuffle, unfold2, unfold3, unshuffle};
+
+pub(crate) use simd::Isa;
 
 /// Height, width and channels of one map, whose data is `h * w * c` values in that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

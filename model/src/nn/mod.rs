@@ -34,6 +34,7 @@ pub(crate) fn run(network: &Network, parameters: &Parameters, x: &Tensor, knots:
         x = match layer {
             Layer::Linear { .. } => ops::linear(&x, p("weight")?, p("bias")?)?,
             Layer::Conv3 { .. } => ops::linear(&ops::unfold3(&x)?, p("weight")?, p("bias")?)?,
+            Layer::Conv2 { grow, .. } => ops::linear(&ops::unfold2(&x, *grow)?, p("weight")?, p("bias")?)?,
             Layer::Block { .. } => {
                 let branch = ops::depthwise3(&x, p("depthwise.weight")?, p("depthwise.bias")?)?;
                 let branch = ops::gate(&ops::linear(&branch, p("expand.weight")?, p("expand.bias")?)?)?;
@@ -42,6 +43,8 @@ pub(crate) fn run(network: &Network, parameters: &Parameters, x: &Tensor, knots:
             }
             Layer::Unshuffle(k) => ops::unshuffle(&x, *k)?,
             Layer::Shuffle(k) => ops::shuffle(&x, *k)?,
+            Layer::LappedUnshuffle(k) => ops::lapped_unshuffle(&x, *k)?,
+            Layer::LappedShuffle(k) => ops::lapped_shuffle(&x, *k)?,
         };
     }
     Ok(x)

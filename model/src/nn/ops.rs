@@ -46,6 +46,25 @@ pub(crate) fn unfold3(x: &Tensor) -> Result<Tensor> {
     composed::unfold3(x)
 }
 
+/// 2×2 neighbourhoods on the grid of corners: (N, H, W, C) → (N, H ± 1, W ± 1, 4·C), border replicated.
+pub(crate) fn unfold2(x: &Tensor, grow: bool) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.contiguous()?.apply_op1(Unfold2 { grow });
+    }
+    composed::unfold2(x, grow)
+}
+
+/// [`unshuffle`] with patches centred on the corners: (N, H, W, C) → (N, H/k + 1, W/k + 1, k·k·C).
+pub(crate) fn lapped_unshuffle(x: &Tensor, k: usize) -> Result<Tensor> {
+    unshuffle(&x.pad_with_same(1, k / 2, k / 2)?.pad_with_same(2, k / 2, k / 2)?, k)
+}
+
+/// [`shuffle`] of such patches: (N, H + 1, W + 1, k·k·C) → (N, H·k, W·k, C).
+pub(crate) fn lapped_shuffle(x: &Tensor, k: usize) -> Result<Tensor> {
+    let (_, h, w, _) = x.dims4()?;
+    shuffle(x, k)?.narrow(1, k / 2, (h - 1) * k)?.narrow(2, k / 2, (w - 1) * k)?.contiguous()
+}
+
 /// Space to depth by `k`: (N, H, W, C) → (N, H/k, W/k, k·k·C), channel order (dy, dx, c).
 pub(crate) fn unshuffle(x: &Tensor, k: usize) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
@@ -112,6 +131,14 @@ pub(crate) mod composed {
 
     pub(crate) fn unfold3(x: &Tensor) -> Result<Tensor> {
         Tensor::cat(&taps(x)?, D::Minus1)
+    }
+
+    pub(crate) fn unfold2(x: &Tensor, grow: bool) -> Result<Tensor> {
+        let x = if grow { x.pad_with_same(1, 1, 1)?.pad_with_same(2, 1, 1)? } else { x.clone() };
+        let (_, h, w, _) = x.dims4()?;
+        let taps: Vec<Tensor> =
+            (0..4).map(|k| x.narrow(1, k / 2, h - 1)?.narrow(2, k % 2, w - 1)).collect::<Result<_>>()?;
+        Tensor::cat(&taps, D::Minus1)
     }
 }
 
@@ -336,6 +363,42 @@ impl CustomOp1 for Unfold3 {
             let grads = grad.chunks_exact(9 * dims.len());
             for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grads) {
                 kernels::unfold3_backward(grad, dims, dx);
+            }
+            Ok(())
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
+struct Unfold2 {
+    grow: bool,
+}
+
+impl CustomOp1 for Unfold2 {
+    fn name(&self) -> &'static str {
+        "unfold2"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, dims) = dims4(xl)?;
+        let corners = kernels::corners(dims, self.grow);
+        let x = values(x, xl)?;
+        let mut out = vec![0.0; n * 4 * corners.len()];
+        for (x, out) in x.chunks_exact(dims.len()).zip(out.chunks_exact_mut(4 * corners.len())) {
+            kernels::unfold2(x, dims, self.grow, 0..corners.h, out);
+        }
+        Ok((CpuStorage::F32(out), (n, corners.h, corners.w, 4 * dims.c).into()))
+    }
+
+    #[cfg(feature = "train")]
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (_, h, w, c) = x.dims4()?;
+        let dims = Dims { h, w, c };
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values([grad], |[grad]| {
+            let grads = grad.chunks_exact(4 * kernels::corners(dims, self.grow).len());
+            for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grads) {
+                kernels::unfold2_backward(grad, dims, self.grow, dx);
             }
             Ok(())
         })?;

@@ -3,7 +3,7 @@
 use super::{knot_weights, ops, run};
 use crate::kernels::Dims;
 use crate::network::{Architecture, Network};
-use crate::plain::{Floats, Map, Runner};
+use crate::plain::{Map, Networks, Scratch};
 use candle_core::{Device, Result, Tensor, Var};
 
 /// Reproducible values in −1..1.
@@ -75,6 +75,12 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
         );
         check("gate", &[x()], |v| ops::gate(&v[0]), |v| ops::composed::gate(&v[0]));
         check("unfold3", &[x()], |v| ops::unfold3(&v[0]), |v| ops::composed::unfold3(&v[0]));
+        let corner = |grow| move |v: &[Var]| ops::unfold2(&v[0], grow);
+        let composed = |grow| move |v: &[Var]| ops::composed::unfold2(&v[0], grow);
+        check("unfold2", &[x()], corner(true), composed(true));
+        if h > 1 {
+            check("unfold2", &[x()], corner(false), composed(false));
+        }
         let inputs = [x(), var(&[2, h, w, 16], 6), var(&[2, 16], 7)];
         check(
             "scaled_add",
@@ -87,7 +93,7 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
 
 /// The same random network in candle and in plain Rust (invariant 3).
 fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
-    let mut floats = Floats::default();
+    let mut floats = std::collections::HashMap::new();
     let mut tensors = super::Parameters::new();
     for (index, (name, shape)) in network.parameters().enumerate() {
         let count: usize = shape.iter().product();
@@ -97,13 +103,39 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
         floats.insert(name, data);
     }
     let x = values(h * w * c, 7);
-    let plain = Runner::new(&floats, 0.3).run(network, Map { dims: Dims { h, w, c }, data: x.clone() });
+    let of = |name: &str, _: &[usize]| Ok::<_, std::convert::Infallible>(floats[name].clone());
+    let Ok(mut networks) = Networks::new(std::slice::from_ref(network), of);
+    let map = Map { dims: Dims { h, w, c }, data: x.clone() };
+    let plain = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default());
     let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
     let tensor = Tensor::from_vec(x, (1, h, w, c), &Device::Cpu).unwrap();
     let candle = run(network, &tensors, &tensor, &knots).unwrap();
+    if network.name == "synthesis" {
+        assert_picture(&networks, &map, &plain);
+    }
     let Dims { h, w, c } = plain.dims;
     let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
     assert_close(&network.name, &candle, &plain, 1e-5);
+    // And without SIMD.
+    networks.scalar();
+    let scalar = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
+    let scalar = Tensor::from_vec(scalar, (1, h, w, c), &Device::Cpu).unwrap();
+    assert_close(&network.name, &scalar, &plain, 1e-5);
+}
+
+/// The bytes of parts of a picture are those of the whole map.
+fn assert_picture(networks: &Networks, input: &Map, whole: &Map) {
+    let stride = whole.dims.w * 3;
+    for (first, width, rows) in [(0, whole.dims.w, whole.dims.h), (0, 3, 2), (16, whole.dims.w - 5, 13)] {
+        let mut rgb = vec![0; width * rows * 3];
+        let at = (first, width);
+        networks.picture("synthesis", input, 0.3, &mut Scratch::default(), at, &mut rgb);
+        let lines = whole.data[first * stride..].chunks_exact(stride);
+        for (line, found) in lines.zip(rgb.chunks_exact(width * 3)) {
+            let expected = line.iter().map(|&v| crate::pixels::from_network(v));
+            assert!(expected.zip(found).all(|(a, &b)| a == b), "{first}, {width}, {rows}");
+        }
+    }
 }
 
 #[test]
@@ -115,4 +147,6 @@ fn candle_and_plain_networks_agree() {
     assert_parity(&arch.mean(0), 3, 3, arch.hyper);
     assert_parity(&arch.correction(), 3, 5, arch.y + arch.hyper);
     assert_parity(&arch.synthesis(), 3, 2, arch.y);
+    assert_parity(&Architecture::tiny().analysis(), 48, 32, 3);
+    assert_parity(&Architecture::tiny().synthesis(), 3, 2, Architecture::tiny().y);
 }

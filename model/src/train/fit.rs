@@ -40,6 +40,8 @@ pub struct Settings {
     pub warm_up: u64,
     /// Share of the run at the highest rate before the cosine decay begins, 0..1.
     pub hold: f64,
+    /// Weight of the error's step across patch borders in the distortion: keeps a block grid from showing.
+    pub border: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
     /// Largest gradient norm.
@@ -334,7 +336,7 @@ fn worker_gradients(
     }
     let x = Tensor::from_vec(pixels, (share, side, side, 3), &settings.device)?;
     let pass = codec.pass(parameters, &x, &positions, Quantiser::Noise(&mut rng))?;
-    let loss = Codec::loss(&pass, &positions)?;
+    let loss = Codec::loss(&pass, &positions, settings.border)?;
     let mut store = loss.backward()?;
     let mut gradients = Gradients::new();
     for (name, value) in parameters {

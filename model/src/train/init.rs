@@ -100,6 +100,12 @@ fn basis_value((colour, u, v): Basis, y: usize, x: usize, channel: usize) -> f32
     dct(u, y) * dct(v, x) * COLOURS[colour][channel]
 }
 
+/// Where pixel (y, x) of an 8×8 patch lies in the four patches around its corners: (corner, dy, dx, channel).
+fn lapped_index(y: usize, x: usize, channel: usize) -> usize {
+    let corner = y / 4 * 2 + x / 4;
+    ((corner * 8 + (y + 4) % 8) * 8 + (x + 4) % 8) * 3 + channel
+}
+
 /// Sign of the 2×2 Hadamard function (a, b) at (dy, dx).
 fn hadamard(a: usize, b: usize, dy: usize, dx: usize) -> f32 {
     if (a * dy + b * dx).is_multiple_of(2) { 0.5 } else { -0.5 }
@@ -140,7 +146,9 @@ fn transform_start(arch: &Architecture, values: &mut Values) {
         w.fill(0.0);
         for (k, &basis) in analysis_patch.iter().take(c).enumerate() {
             for i in 0..192 {
-                w[i * c + k] = basis_value(basis, i / 24, i / 3 % 8, i % 3);
+                let (y, x, channel) = (i / 24, i / 3 % 8, i % 3);
+                let row = if arch.head == 0 { lapped_index(y, x, channel) } else { i };
+                w[row * c + k] = basis_value(basis, y, x, channel);
             }
         }
     });
@@ -163,6 +171,22 @@ fn transform_start(arch: &Architecture, values: &mut Values) {
             }
         }
     });
+    if arch.head == 0 {
+        let up = arch.synthesis().layers.len() - 2;
+        set(values, &format!("synthesis.{up}.weight"), &mut |w| {
+            w.fill(0.0);
+            for (k, &basis) in synthesis_patch.iter().enumerate() {
+                for i in 0..192 {
+                    let (y, x, channel) = (i / 24, i / 3 % 8, i % 3);
+                    let at = lapped_index(y, x, channel);
+                    // A cell is the last of the four around its first corner, the first around its last one.
+                    let (tap, value) = (3 - at / 192, at % 192);
+                    w[(tap * c + k) * 192 + value] = basis_value(basis, y, x, channel);
+                }
+            }
+        });
+        return;
+    }
     let head = arch.head;
     let up = arch.synthesis().layers.len() - 4;
     set(values, &format!("synthesis.{up}.weight"), &mut |w| {

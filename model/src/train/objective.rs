@@ -30,6 +30,9 @@ pub(super) struct Pass {
     pub(super) bpp: Tensor,
     /// Mean squared error on the 0..=255 scale.
     pub(super) mse: Tensor,
+    /// Half the mean squared step of the error across the borders of the 8×8 patches, on the same scale:
+    /// equal to `mse` where errors on the two sides of a border are independent, larger where blocks show.
+    pub(super) border: Tensor,
 }
 
 /// How quantisation is stood in for.
@@ -104,8 +107,10 @@ impl Codec {
         let per_picture = |t: &Tensor| t.reshape((n, t.elem_count() / n))?.sum(1);
         let bpp = ((per_picture(&bits_y)? + per_picture(&bits_z)?)? / pixels)?;
         let x_hat = if let Quantiser::Round = quantiser { x_hat.clamp(-1.0, 1.0)? } else { x_hat };
-        let mse = (per_picture(&(x - x_hat)?.sqr()?)? * (MSE_SCALE / (3.0 * pixels)))?;
-        Ok(Pass { bpp, mse })
+        let error = (x - x_hat)?;
+        let mse = (per_picture(&error.sqr()?)? * (MSE_SCALE / (3.0 * pixels)))?;
+        let border = (border_steps(&error)? * MSE_SCALE)?;
+        Ok(Pass { bpp, mse, border })
     }
 
     /// Scale levels (N, H/16, W/16, y) from z: the float twin of `scale.rs`.
@@ -134,8 +139,9 @@ impl Codec {
         Ok(x)
     }
 
-    /// The loss to descend, a scalar: the mean of (λ·MSE + bpp) / √λ, so that no rate drowns the others.
-    pub(super) fn loss(pass: &Pass, positions: &[f32]) -> Result<Tensor> {
+    /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with
+    /// D = (MSE + `border` · border step) / (1 + `border`).
+    pub(super) fn loss(pass: &Pass, positions: &[f32], border: f64) -> Result<Tensor> {
         let device: &Device = pass.bpp.device();
         let n = positions.len();
         let lambdas: Vec<f32> = positions.iter().map(|&p| lambda(p)).collect();
@@ -143,7 +149,8 @@ impl Codec {
         let weights: Vec<f32> = lambdas.iter().map(|l| (middle / l).sqrt()).collect();
         let lambdas = Tensor::from_vec(lambdas, n, device)?;
         let weights = Tensor::from_vec(weights, n, device)?;
-        (((&pass.mse * lambdas)? + &pass.bpp)? * weights)?.mean_all()
+        let distortion = ((&pass.mse + (&pass.border * border)?)? / (1.0 + border))?;
+        (((distortion * lambdas)? + &pass.bpp)? * weights)?.mean_all()
     }
 }
 
@@ -157,6 +164,19 @@ impl Quantiser<'_> {
             }
         }
     }
+}
+
+/// Half the mean squared difference of neighbouring values across multiples of 8, both directions: (N).
+fn border_steps(error: &Tensor) -> Result<Tensor> {
+    let (n, h, w, c) = error.dims4()?;
+    // (N, before, blocks, 8, after): the last of a block against the first of the next.
+    let across = |before: usize, blocks: usize, after: usize| -> Result<Tensor> {
+        let blocked = error.reshape((n * before, blocks, 8, after))?;
+        let last = blocked.narrow(2, 7, 1)?.narrow(1, 0, blocks - 1)?;
+        let first = blocked.narrow(2, 0, 1)?.narrow(1, 1, blocks - 1)?;
+        (first - last)?.sqr()?.reshape((n, before * (blocks - 1) * after))?.mean(1)? * 0.25
+    };
+    across(1, h / 8, w * c)? + across(h, w / 8, c)?
 }
 
 fn add(sum: Option<Tensor>, term: Tensor) -> Result<Tensor> {

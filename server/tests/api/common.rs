@@ -1,16 +1,16 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bottleneck_model::{DecodeError, EncodeError, Image, Quality};
+use bottleneck_model::{DecodeError, EncodeError, Image, Quality, Strip};
 use bottleneck_proto::ModelId;
 use bottleneck_proto::http::{ModelInfo, Problem};
-use bottleneck_server::{AppState, Codec, Config, ServedModel, app};
+use bottleneck_server::{AppState, Codec, Coding, Config, ServedModel, app};
 use http_body_util::BodyExt;
 use std::io::Cursor;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
-/// Side of the picture that the warm-up encodes.
+/// Side of the picture that the self-test encodes.
 pub(crate) const WARM_UP: u32 = 64;
 
 type Hook = Box<dyn Fn(&Image) -> Result<(), EncodeError> + Send + Sync>;
@@ -21,13 +21,26 @@ pub(crate) struct FakeCodec {
 }
 
 impl Codec for FakeCodec {
-    fn encode(&self, image: &Image, quality: Quality) -> Result<Vec<u8>, EncodeError> {
-        (self.hook)(image)?;
+    fn analyse(self: Arc<Self>, strips: &[Strip<'_>]) -> Result<Vec<Coding>, EncodeError> {
+        let coding = |strip: &Strip<'_>| -> Result<Coding, EncodeError> {
+            (self.hook)(strip.image())?;
+            let first = strip.image().rgb[..3].to_vec();
+            Ok(Box::new(move || first))
+        };
+        strips.iter().map(coding).collect()
+    }
+
+    fn assemble(
+        &self,
+        (width, height): (u32, u32),
+        quality: Quality,
+        strips: &[Vec<u8>],
+    ) -> Result<Vec<u8>, EncodeError> {
         let mut code = Vec::new();
-        code.extend(image.width.to_le_bytes());
-        code.extend(image.height.to_le_bytes());
+        code.extend(width.to_le_bytes());
+        code.extend(height.to_le_bytes());
         code.extend(quality.0.to_le_bytes());
-        code.extend(&image.rgb[..3]);
+        code.extend(&strips[0]);
         Ok(code)
     }
 
@@ -35,6 +48,10 @@ impl Codec for FakeCodec {
         let side = |at: usize| u32::from_le_bytes(code[at..at + 4].try_into().unwrap());
         let (width, height) = (side(0), side(4));
         Ok(Image { width, height, rgb: code[10..13].repeat((width * height) as usize) })
+    }
+
+    fn device(&self) -> &'static str {
+        "none"
     }
 }
 
@@ -70,7 +87,7 @@ pub(crate) fn with(
     AppState::new(vec![model("lite", hook)], config).unwrap()
 }
 
-/// The test's side of a codec that stops at every picture but the warm-up's.
+/// The test's side of a codec that stops at every picture but the self-test's.
 pub(crate) struct Gate {
     arrived: Receiver<u32>,
     open: Sender<()>,

@@ -54,6 +54,15 @@ async fn psnr_is_measured_on_demand() {
     assert_eq!(pixel.header("x-bottleneck-psnr"), "inf");
 }
 
+#[tokio::test]
+async fn a_size_is_met_or_told_to_be_out_of_reach() {
+    let state = plain();
+    // The fake codec's codes all have 13 bytes.
+    assert_eq!(post(&state, "?target_size=13", png(20)).await.body.len(), 13);
+    let told = post(&state, "?target_size=12", png(20)).await.problem(422);
+    assert!(told.contains("13 bytes"), "{told}");
+}
+
 fn pixel() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbaImage::from_pixel(1, 1, image::Rgba([0; 4]))
@@ -80,10 +89,12 @@ async fn wrong_parameters_are_named() {
         ("?q=", "q: "),
         ("?q=75&q=80", "twice"),
         ("?profile=best", "served here: lite"),
-        ("?quality=80", "known are q, profile, background, frame, measure"),
+        ("?quality=80", "known are q, target_size, profile, background, frame, measure"),
         ("?background=mauve", "background: "),
         ("?frame=-1", "frame: "),
         ("?measure=ssim", "allowed psnr"),
+        ("?target_size=0", "target_size: "),
+        ("?target_size=9000&q=75", "exclude each other"),
     ] {
         let detail = post(&state, query, png(20)).await.problem(422);
         assert!(detail.contains(named), "{query}: {detail}");

@@ -1,7 +1,8 @@
 use crate::common::{gated, get, model, plain, png, post, send, with};
 use axum::body::Body;
 use axum::http::Request;
-use bottleneck_server::{AppState, Config, StartError};
+use bottleneck_proto::ModelId;
+use bottleneck_server::{AppState, Config, ConfigError, ModelsError, StartError};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -26,7 +27,7 @@ async fn ready_only_after_the_warm_up() {
 async fn a_failed_warm_up_is_reported() {
     let state = with(Config::default(), |_| panic!("no such instruction"));
     let error = state.ready().await.unwrap_err();
-    assert!(error.to_string().contains("no such instruction"), "{error}");
+    assert!(error.to_string().contains("self-test") && error.to_string().contains("no such instruction"));
     get(&state, "/readyz").await.problem(503);
 }
 
@@ -53,12 +54,20 @@ async fn draining_during_the_warm_up_stays_draining() {
 #[test]
 fn a_service_that_cannot_work_is_not_started() {
     let none = AppState::new(vec![], Config::default()).unwrap_err();
-    assert!(matches!(none, StartError::NoModel));
+    assert!(matches!(none, StartError::Models(ModelsError::None)));
     let twins = AppState::new(vec![model("lite", |_| Ok(())), model("lite", |_| Ok(()))], Config::default());
-    assert!(matches!(twins.unwrap_err(), StartError::DuplicateProfile(profile) if profile == "lite"));
-    let closed = Config { queue: 0, ..Config::default() };
-    let error = AppState::new(vec![model("lite", |_| Ok(()))], closed).unwrap_err();
-    assert!(matches!(error, StartError::Limit { name: "queue", .. }));
+    assert!(matches!(twins.unwrap_err(), StartError::Models(ModelsError::Twice(ModelId([b'l', ..])))));
+    let unknown = Config { default_model: Some("best".to_owned()), ..Config::default() };
+    let unknown = AppState::new(vec![model("lite", |_| Ok(()))], unknown).unwrap_err();
+    assert!(unknown.to_string().contains("lite (6c6c6c6c6c6c6c6c)"), "{unknown}");
+    let refused = |config| match AppState::new(vec![model("lite", |_| Ok(()))], config).unwrap_err() {
+        StartError::Config(error) => error,
+        other => panic!("{other}"),
+    };
+    let closed = refused(Config { queue: 0, ..Config::default() });
+    assert!(matches!(closed, ConfigError::Range { name: "queue", .. }));
+    let small = refused(Config { queue_pixels: 1000, max_pixels: 1001, ..Config::default() });
+    assert!(matches!(small, ConfigError::QueueBelowPicture { queue_pixels: 1000, max_pixels: 1001 }));
 }
 
 #[tokio::test]
@@ -69,6 +78,18 @@ async fn the_front_page_says_how_to_try_it() {
     };
     assert!(page("example.org:81").await.contains("'http://example.org:81/v1/encode?q=75'"));
     assert!(page("x';rm").await.contains("'http://127.0.0.1:8080/v1/encode?q=75'"));
+}
+
+#[tokio::test]
+async fn info_tells_every_limit() {
+    let answer = get(&with(Config { queue: 7, ..Config::default() }, |_| Ok(())), "/info").await;
+    let info: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(info["name"], "bottleneck-server");
+    assert_eq!(info["device"], "none");
+    assert_eq!(info["limits"]["queue"], 7);
+    assert_eq!(info["limits"]["upload_pause"], 15.0);
+    // As many as `Config` has fields.
+    assert_eq!(info["limits"].as_object().unwrap().len(), 15);
 }
 
 #[tokio::test]

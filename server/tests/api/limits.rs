@@ -72,9 +72,33 @@ async fn an_upload_that_stalls_is_408() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_504() {
-    let (state, _gate) = gated(Config { timeout: Duration::from_millis(200), ..Config::default() });
-    post(&state, "", png(20)).await.problem(504);
+async fn a_long_upload_is_408_though_it_never_pauses() {
+    let config = Config { upload_timeout: Duration::from_millis(20), ..Config::default() };
+    let state = with(config, |_| Ok(()));
+    post(&state, "", Body::new(Chunked { data: Bytes::new(), chunks: usize::MAX, then_stall: true }))
+        .await
+        .problem(408);
+}
+
+#[tokio::test]
+async fn an_encode_that_takes_too_long_is_504() {
+    let (state, _gate) = gated(Config { encode_timeout: Duration::from_millis(200), ..Config::default() });
+    assert!(post(&state, "", png(20)).await.problem(504).contains("encoded in time"));
+}
+
+#[tokio::test]
+async fn a_turn_that_does_not_come_is_503() {
+    let (state, gate) = gated(Config { queue_timeout: Duration::from_millis(200), ..Config::default() });
+    let first = tokio::spawn({
+        let state = state.clone();
+        async move { post(&state, "", png(20)).await }
+    });
+    let (gate, _) = gate.arrived().await;
+    let late = post(&state, "", png(21)).await;
+    assert!(late.problem(503).contains("turn"));
+    assert!(late.header("retry-after").parse::<u64>().unwrap() >= 1);
+    gate.open();
+    assert_eq!(first.await.unwrap().status, 200);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use crate::common::{Answer, gated, png, post};
 use bottleneck_server::{AppState, Config};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 
 fn post_later(state: &AppState, width: u32) -> JoinHandle<Answer> {
@@ -28,12 +29,9 @@ async fn a_client_that_went_away_gives_its_place_back() {
     let first = post_later(&state, 20);
     let (gate, _) = gate.arrived().await;
     let mut second = Box::pin(post(&state, "", png(21)));
-    tokio::select! {
-        biased;
-        _ = &mut second => unreachable!("it would wait behind the gate"),
-        // Polled once, it has its place.
-        () = std::future::ready(()) => {}
-    }
+    // Time enough to get its place.
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+    assert!(waited.is_err(), "it waits behind the gate");
     post(&state, "", png(22)).await.problem(429);
     drop(second);
     let third = post_later(&state, 23);
@@ -46,8 +44,8 @@ async fn a_client_that_went_away_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn few_decoded_pictures_at_a_time_serve_many_requests() {
-    let (state, gate) = gated(Config { pictures: 1, ..Config::default() });
+async fn few_decoders_serve_many_requests() {
+    let (state, gate) = gated(Config { decoders: 1, ..Config::default() });
     let requests: Vec<_> = (1..=10).map(|width| post_later(&state, width)).collect();
     for _ in 0..10 {
         gate.open();
@@ -55,4 +53,43 @@ async fn few_decoded_pictures_at_a_time_serve_many_requests() {
     for request in requests {
         assert_eq!(request.await.unwrap().status, 200);
     }
+}
+
+#[tokio::test]
+async fn pixels_are_counted_as_well_as_pictures() {
+    let (state, gate) =
+        gated(Config { max_pixels: 64 * 64 * 3, queue_pixels: 64 * 64 * 3, ..Config::default() });
+    let first = post_later(&state, 100);
+    let (gate, _) = gate.arrived().await;
+    // 100 pixels are two cells of the networks, and so are these.
+    assert!(post(&state, "", png(65)).await.problem(429).contains("queue"));
+    let third = post_later(&state, 60);
+    gate.open();
+    gate.open();
+    for request in [first, third] {
+        assert_eq!(request.await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_huge_picture_does_not_hold_up_a_small_one() {
+    let (state, gate) = gated(Config { batch: 1, ..Config::default() });
+    let tall = image::RgbImage::new(20, 512 * 3);
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    tall.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    let huge = tokio::spawn({
+        let state = state.clone();
+        async move { post(&state, "", bytes.into_inner()).await }
+    });
+    let (gate, _) = gate.arrived().await;
+    let mut small = Box::pin(post(&state, "", png(21)));
+    // Until it is in the queue.
+    let waited = tokio::time::timeout(Duration::from_millis(300), &mut small).await;
+    assert!(waited.is_err());
+    gate.open();
+    let (gate, width) = gate.arrived().await;
+    assert_eq!(width, 21, "after the first of three strips");
+    (0..3).for_each(|_| gate.open());
+    assert_eq!(small.await.status, 200);
+    assert_eq!(huge.await.unwrap().status, 200);
 }

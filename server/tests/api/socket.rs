@@ -79,3 +79,30 @@ async fn a_connection_serves_many_requests() {
     stop.send(()).unwrap();
     serving.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_that_hangs_up_is_not_worked_for() {
+    let (state, gate) = gated(Config { queue: 3, ..Config::default() });
+    let (address, stop, serving) = start(state).await;
+    let mut clients = Vec::new();
+    for width in [20, 21, 22] {
+        let mut client = upload_head(address, png(width).len()).await;
+        client.write_all(&png(width)).await.unwrap();
+        clients.push(client);
+        // One after the other, so that the order in the queue is known.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let (gate, width) = gate.arrived().await;
+    assert_eq!(width, 20);
+    drop(clients.remove(1));
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    gate.open();
+    let (gate, width) = gate.arrived().await;
+    assert_eq!(width, 22, "the abandoned picture was encoded");
+    gate.open();
+    for client in clients {
+        assert!(rest(client).await.starts_with(b"HTTP/1.1 200 OK"));
+    }
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+}

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail, ensure};
 use bottleneck_client::Image;
 use bottleneck_model::ingest::{self, Options, parse_background};
+use bottleneck_model::target::{Search, largest_within};
 use bottleneck_model::{Backend, Encoder, Quality};
 use clap::{Args, ValueEnum};
 
 use crate::files::{self, Output};
-use crate::target::{Search, largest_within};
 use crate::terminal::Progress;
 use crate::{Outcome, Usage, percent, summary};
 

@@ -10,8 +10,6 @@ mod files;
 mod info;
 mod models;
 mod summary;
-#[cfg(feature = "encode")]
-mod target;
 mod terminal;
 mod upload;
 

@@ -56,7 +56,7 @@ pub(crate) fn report(error: &anyhow::Error) {
 }
 
 /// The causes joined by colons, less those that the error before already told.
-fn sentence(error: &anyhow::Error) -> String {
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -84,13 +84,18 @@ impl Progress {
             self.shown = true;
         }
     }
+
+    /// Takes the line away, so that others can be printed.
+    pub(crate) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.clear();
     }
 }
 

@@ -46,6 +46,9 @@ pub(crate) struct FitArgs {
     /// Share of the run at the highest rate before the cosine decay begins.
     #[arg(long, default_value_t = 0.5)]
     hold: f64,
+    /// Weight of the error's step across patch borders in the distortion: keeps a block grid from showing.
+    #[arg(long, default_value_t = 0.25)]
+    border: f64,
     /// Decoupled weight decay.
     #[arg(long, default_value_t = 1e-4)]
     weight_decay: f64,
@@ -160,6 +163,7 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         final_rate: args.final_rate,
         warm_up: args.warm_up,
         hold: args.hold,
+        border: args.border,
         weight_decay: args.weight_decay,
         clip: args.clip,
         average: args.average,

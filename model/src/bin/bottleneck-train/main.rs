@@ -3,6 +3,7 @@
 mod evaluate;
 mod export;
 mod fit;
+mod speed;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,8 @@ enum Command {
     Export(export::ExportArgs),
     /// Measure rate and distortion on a folder of pictures.
     Evaluate(evaluate::EvaluateArgs),
+    /// Time the stages of a decode against the machine's matrix product.
+    Speed(speed::SpeedArgs),
 }
 
 fn main() -> std::process::ExitCode {
@@ -28,6 +31,7 @@ fn main() -> std::process::ExitCode {
         Command::Fit(args) => fit::run(args),
         Command::Export(args) => export::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Speed(args) => speed::run(args),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

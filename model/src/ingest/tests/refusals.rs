@@ -97,6 +97,8 @@ fn sizes_are_refused_from_the_header_alone() {
     let small = png(&noise(20 * 10 * 3), (20, 10), Rgb8, Extras::default());
     let tight = |max_pixels, max_dimension| Options { max_pixels, max_dimension, ..Options::default() };
     assert!(load(&small, &tight(200, 20)).is_ok());
+    assert_eq!(super::super::size(&small, &tight(200, 20)).unwrap(), (20, 10));
+    assert_eq!(super::super::size(&small, &tight(199, 20)).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(load(&small, &tight(199, 20)).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(load(&small, &tight(200, 19)).unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(refused(&claim(0, 5)).kind(), ErrorKind::BadImage);

@@ -26,6 +26,7 @@ fn settings(data: &std::path::Path, out: &std::path::Path, steps: u64) -> Settin
         final_rate: 2e-3,
         warm_up: 1,
         hold: 1.0,
+        border: 0.25,
         weight_decay: 0.0,
         clip: 1.0,
         average: 0.9,

@@ -1,0 +1,142 @@
+//! The gated depthwise block, tile by tile: nothing but its result is written to memory.
+
+use super::depthwise::depthwise_row;
+use super::packed::{PANEL, Packed, Segment, Store, TILE, product};
+use super::{Dims, simd::Isa};
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Weights of a gated depthwise block (FORMAT.md, section 4.1), ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    depthwise: [Vec<f32>; 2],
+    expand: Packed,
+    project: Packed,
+}
+
+impl Block {
+    /// Weight and bias of each part: depthwise (9, C), expand (C, 2·C), project (C, C).
+    pub(crate) fn new(depthwise: [&[f32]; 2], expand: [&[f32]; 2], project: [&[f32]; 2]) -> Block {
+        Block {
+            depthwise: depthwise.map(<[f32]>::to_vec),
+            expand: Packed::gated(expand[0], expand[1]),
+            project: Packed::new(project[0], project[1]),
+        }
+    }
+
+    /// `x + scale ∘ project(gate(expand(depthwise(x))))` for a map x; `scale` is one value a channel.
+    pub(crate) fn run(&self, isa: Isa, x: &[f32], dims: Dims, scale: &[f32], out: &mut [f32]) {
+        let Dims { h, w, c } = dims;
+        assert!(x.len() == dims.len() && out.len() == dims.len() && scale.len() == c);
+        out.par_chunks_mut(w * c).enumerate().for_each_init(
+            || [vec![0.0; TILE * c], vec![0.0; TILE * c]],
+            |buffers, (row, out)| {
+                let rows =
+                    [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
+                isa.run(Row { block: self, rows, w, scale, buffers, out });
+            },
+        );
+    }
+}
+
+/// One row of the map.
+struct Row<'a> {
+    block: &'a Block,
+    rows: [&'a [f32]; 3],
+    w: usize,
+    scale: &'a [f32],
+    buffers: &'a mut [Vec<f32>; 2],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Row { block, rows, w, scale, buffers: [filtered, gated], out } = self;
+        let c = scale.len();
+        let [weight, bias] = &block.depthwise;
+        for first in (0..w).step_by(TILE) {
+            let count = TILE.min(w - first);
+            let filtered = &mut filtered[..count * c];
+            let gated = &mut gated[..count * c];
+            simd.vectorize(
+                #[inline(always)]
+                || depthwise_row(rows, w, first, weight, bias, filtered),
+            );
+            let input = [Segment { data: filtered, stride: c, length: c }];
+            product(simd, &input, count, &block.expand, &mut Gate { out: gated, channels: c });
+            let input = [Segment { data: gated, stride: c, length: c }];
+            let tile = first * c..(first + count) * c;
+            let mut sum = Residual { x: &rows[1][tile.clone()], scale, out: &mut out[tile] };
+            product(simd, &input, count, &block.project, &mut sum);
+        }
+    }
+}
+
+/// An algebraic sigmoid gate: columns (a, b) → `a ∘ (½ + ½ b / (1 + |b|))`.
+struct Gate<'a> {
+    out: &'a mut [f32],
+    channels: usize,
+}
+
+impl Store for Gate<'_> {
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, position: usize, panel: usize, sums: [S::f32s; V]) {
+        let half = PANEL / 2;
+        let mut gated = [0.0; PANEL / 2];
+        if S::F32_LANES <= half {
+            let out = S::as_mut_simd_f32s(&mut gated).0;
+            for v in 0..V / 2 {
+                let (a, b) = (sums[v], sums[V / 2 + v]);
+                let one = simd.splat_f32s(1.0);
+                let slope = simd.mul_f32s(simd.splat_f32s(0.5), b);
+                let sigmoid = simd.div_f32s(slope, simd.add_f32s(one, simd.abs_f32s(b)));
+                out[v] = simd.mul_f32s(a, simd.add_f32s(simd.splat_f32s(0.5), sigmoid));
+            }
+        } else {
+            let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
+            for (i, out) in gated.iter_mut().enumerate() {
+                *out = values[i] * super::elementwise::sigmoid(values[half + i]);
+            }
+        }
+        let first = panel * half;
+        let count = half.min(self.channels - first);
+        let out = &mut self.out[position * self.channels + first..];
+        if count == half {
+            out[..half].copy_from_slice(&gated);
+        } else {
+            out[..count].copy_from_slice(&gated[..count]);
+        }
+    }
+}
+
+/// `x + scale ∘ sums`.
+struct Residual<'a> {
+    x: &'a [f32],
+    scale: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Store for Residual<'_> {
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&mut self, simd: S, position: usize, panel: usize, sums: [S::f32s; V]) {
+        let c = self.scale.len();
+        let first = panel * PANEL;
+        let at = position * c + first;
+        if c - first >= PANEL {
+            let scale = S::as_simd_f32s(&self.scale[first..first + PANEL]).0;
+            let x = S::as_simd_f32s(&self.x[at..at + PANEL]).0;
+            let out = S::as_mut_simd_f32s(&mut self.out[at..at + PANEL]).0;
+            for v in 0..V {
+                out[v] = simd.mul_add_e_f32s(scale[v], sums[v], x[v]);
+            }
+        } else {
+            let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
+            for i in 0..c - first {
+                self.out[at + i] = self.x[at + i] + self.scale[first + i] * values[i];
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Which instructions the decoder's inner loops run on.
+
+use pulp::{Arch, Scalar, WithSimd};
+
+/// An instruction set, chosen at run time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Isa {
+    /// The best of this machine: AVX2 and FMA, NEON, wasm SIMD128, or none.
+    Best(Arch),
+    /// One value at a time: the oracle of the others.
+    Scalar,
+}
+
+impl Isa {
+    /// The best of this machine.
+    pub(crate) fn best() -> Isa {
+        Isa::Best(Arch::new())
+    }
+
+    pub(super) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
+        match self {
+            Isa::Best(arch) => arch.dispatch(op),
+            Isa::Scalar => op.with_simd(Scalar),
+        }
+    }
+}

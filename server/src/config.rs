@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+/// Limits of the service, which together bound its memory and every wait, whatever is uploaded; and its
+/// default model.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Connections held at once; further ones wait in the kernel's backlog.
+    pub connections: usize,
+    /// Longest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Bytes of upload held at once, over all requests; more get 429.
+    pub upload_memory: usize,
+    /// Largest picture, in pixels.
+    pub max_pixels: u64,
+    /// Longest side of a picture, in pixels.
+    pub max_dimension: u32,
+    /// Pictures that may wait or be in work at once; more get 429.
+    pub queue: usize,
+    /// Pixels of all those pictures, padded to whole cells of the networks; more get 429. Each takes three
+    /// bytes while it waits.
+    pub queue_pixels: usize,
+    /// Uploads decoded at once.
+    pub decoders: usize,
+    /// Most strips in one batch of the networks.
+    pub batch: usize,
+    /// Most pixels in one batch, unless a single strip has more.
+    pub batch_pixels: u64,
+    /// Longest pause within an upload; then 408.
+    pub upload_pause: Duration,
+    /// Longest upload; then 408.
+    pub upload_timeout: Duration,
+    /// Longest time to decode an upload; then 504.
+    pub decode_timeout: Duration,
+    /// Longest wait for the networks; then 503.
+    pub queue_timeout: Duration,
+    /// Longest time to encode a picture, from its first strip on; then 504.
+    pub encode_timeout: Duration,
+    /// Profile or id of the model used where a request names none; without one, the first.
+    pub default_model: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            // Stays below the 1024 file descriptors that a process has by default.
+            connections: 960,
+            max_body_bytes: 64 << 20,
+            upload_memory: 256 << 20,
+            max_pixels: 100_000_000,
+            max_dimension: 65_535,
+            queue: 64,
+            queue_pixels: 200_000_000,
+            // One more than can run, so that a huge upload does not keep small ones from being decoded.
+            decoders: processors + 1,
+            batch: processors,
+            batch_pixels: 8_000_000,
+            upload_pause: Duration::from_secs(15),
+            upload_timeout: Duration::from_secs(120),
+            decode_timeout: Duration::from_secs(20),
+            queue_timeout: Duration::from_secs(90),
+            encode_timeout: Duration::from_secs(180),
+            default_model: None,
+        }
+    }
+}
+
+/// A limit that is outside of what can work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A size of zero, or one that the counters cannot hold.
+    #[error("the limit {name} must be from 1 to {max}")]
+    Range {
+        /// Name of the field of [`Config`].
+        name: &'static str,
+        /// Largest value allowed.
+        max: usize,
+    },
+    /// The largest picture allowed would never be taken.
+    #[error("the limit queue_pixels ({queue_pixels}) must be at least max_pixels ({max_pixels})")]
+    QueueBelowPicture {
+        /// The limit of the queue.
+        queue_pixels: usize,
+        /// The limit of a picture.
+        max_pixels: u64,
+    },
+}
+
+impl Config {
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        // The counters are semaphores, of which a request takes 32 bits' worth at most.
+        const MAX: usize = u32::MAX as usize;
+        let counters = [
+            ("connections", self.connections),
+            ("upload_memory", self.upload_memory),
+            ("queue", self.queue),
+            ("queue_pixels", self.queue_pixels),
+            ("decoders", self.decoders),
+            ("batch", self.batch),
+        ];
+        if let Some(&(name, _)) = counters.iter().find(|(_, size)| !(1..=MAX).contains(size)) {
+            return Err(ConfigError::Range { name, max: MAX });
+        }
+        if (self.queue_pixels as u64) < self.max_pixels {
+            return Err(ConfigError::QueueBelowPicture {
+                queue_pixels: self.queue_pixels,
+                max_pixels: self.max_pixels,
+            });
+        }
+        Ok(())
+    }
+}
