@@ -34,6 +34,9 @@ impl Map {
     }
 }
 
+/// Maps that [`Scratch`] keeps at most.
+const SPARE_MAPS: usize = 3;
+
 /// Memory of maps that are not needed any more: taking from it saves the system's page faults.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -43,13 +46,21 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// A map whose values are left over from others.
     pub(crate) fn map(&mut self, h: usize, w: usize, c: usize) -> Map {
-        let mut data = self.free.pop().unwrap_or_default();
-        data.resize(h * w * c, 0.0);
+        let size = h * w * c;
+        // The smallest that has room and is not mostly waste: small maps shall not hold the memory of large ones.
+        let room = |data: &Vec<f32>| (size..=2 * size).contains(&data.capacity());
+        let fitting = self.free.iter().enumerate().filter(|(_, data)| room(data));
+        let best = fitting.min_by_key(|(_, data)| data.capacity()).map(|(at, _)| at);
+        let mut data = best.map(|at| self.free.swap_remove(at)).unwrap_or_default();
+        data.resize(size, 0.0);
         Map { dims: Dims { h, w, c }, data }
     }
 
     /// Takes back a map.
     pub(crate) fn give(&mut self, map: Map) {
+        if self.free.len() == SPARE_MAPS {
+            self.free.remove(0);
+        }
         self.free.push(map.data);
     }
 }

@@ -37,7 +37,7 @@ export { prepare } from './queue.js';
  */
 export async function decode(bytes, options = {}) {
   const { signal, onProgress, models = '/v1/models', maxPixels = 50_000_000, maxBytes = 64 << 20 } = options;
-  const job = { bytes, models: new URL(models, document.baseURI).href.replace(/\/$/, ''), maxPixels, maxBytes };
+  const job = { bytes, models: new URL(models, location.href).href.replace(/\/$/, ''), maxPixels, maxBytes };
   /** @type {ImageData | undefined} */
   let image;
   let y = 0;

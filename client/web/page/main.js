@@ -273,7 +273,11 @@ element('zoom-out', HTMLElement).addEventListener('click', () => viewer.zoomBy(1
 element('zoom-fit', HTMLElement).addEventListener('click', () => viewer.fit());
 element('zoom-one', HTMLElement).addEventListener('click', () => viewer.oneToOne());
 const file = element('file', HTMLInputElement);
-file.addEventListener('change', () => chooseFile(file.files ?? undefined));
+file.addEventListener('change', () => {
+  chooseFile(file.files ?? undefined);
+  // So that the same file can be chosen again.
+  file.value = '';
+});
 document.addEventListener('paste', (event) => chooseFile(event.clipboardData?.files));
 document.addEventListener('dragover', (event) => (event.preventDefault(), (drop.hidden = false)));
 document.addEventListener('dragleave', (event) => event.relatedTarget ?? (drop.hidden = true));

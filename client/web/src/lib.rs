@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 
 /// Widest picture that is decoded: strips are as wide as the picture, and this keeps them within the
 /// memory that `build.sh` allows the module.
-pub const MAX_WIDTH: u16 = 16_384;
+pub const MAX_WIDTH: u16 = 8_192;
 
 /// What is decoded, and how large it may be.
 #[wasm_bindgen]

@@ -87,13 +87,13 @@ impl Store for Gate<'_> {
         let half = PANEL / 2;
         let mut gated = [0.0; PANEL / 2];
         if S::F32_LANES <= half {
+            let (first, second) = sums.split_at(V / 2);
             let out = S::as_mut_simd_f32s(&mut gated).0;
-            for v in 0..V / 2 {
-                let (a, b) = (sums[v], sums[V / 2 + v]);
+            for (out, (&a, &b)) in out.iter_mut().zip(first.iter().zip(second)) {
                 let one = simd.splat_f32s(1.0);
                 let slope = simd.mul_f32s(simd.splat_f32s(0.5), b);
                 let sigmoid = simd.div_f32s(slope, simd.add_f32s(one, simd.abs_f32s(b)));
-                out[v] = simd.mul_f32s(a, simd.add_f32s(simd.splat_f32s(0.5), sigmoid));
+                *out = simd.mul_f32s(a, simd.add_f32s(simd.splat_f32s(0.5), sigmoid));
             }
         } else {
             let values: &[f32] = pulp::bytemuck::cast_slice(&sums);

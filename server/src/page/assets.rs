@@ -66,11 +66,12 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &[u8]); 22] = files![
+const FILES: [(&str, &[u8]); 25] = files![
     "js/error.js" "js/fetch.js" "js/index.js" "js/models.js" "js/queue.js" "js/worker.js" "js/element.js"
     "wasm/bottleneck_web.js" "wasm/bottleneck_web_bg.wasm"
     "page/page.css" "page/icon.svg"
     "page/main.js" "page/encode.js" "page/figures.js" "page/format.js" "page/rivals.js"
     "page/rivals-worker.js" "page/viewer.js" "page/work.js"
-    "page/samples/raccoon.jpg" "page/samples/coffee.jpg" "page/samples/cat.jpg"
+    "page/samples/coffee.jpg" "page/samples/cat.jpg" "page/samples/raccoon.jpg"
+    "page/samples/coffee-thumb.jpg" "page/samples/cat-thumb.jpg" "page/samples/raccoon-thumb.jpg"
 ];
