@@ -64,6 +64,10 @@ pub(crate) struct Args {
     /// How log lines look. RUST_LOG says which are written.
     #[arg(long, env = "BOTTLENECK_LOG_FORMAT", value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
+    /// Collector of OpenTelemetry traces, such as http://127.0.0.1:4318 (OTLP over HTTP).
+    #[cfg(feature = "otel")]
+    #[arg(long, env = "BOTTLENECK_OTLP", value_name = "URL")]
+    pub(crate) otlp: Option<String>,
     #[command(flatten)]
     limits: Limits,
 }

@@ -13,16 +13,16 @@ use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use bottleneck_model::ModelId;
 use bottleneck_model::ingest::{self, Options};
 use bottleneck_model::target::{Search, TargetSearch};
+use bottleneck_model::{ModelId, Quality};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
-use tracing::Span;
+use tracing::{Instrument, Span, info_span};
 
 /// A photograph in, its code out.
 #[utoipa::path(post, path = "/v1/encode", tag = "encode",
@@ -72,7 +72,7 @@ async fn receive_and_encode(state: &AppState, head: &Parts, body: &mut Body) -> 
     // Asked before the upload, to spare it; taken after, so that slow uploads hold no place.
     state.queue().check_room()?;
     let start = Instant::now();
-    let upload = Upload::read(state, &head.headers, body).await?;
+    let upload = Upload::read(state, &head.headers, body).instrument(info_span!("read")).await?;
     state.metrics().time(Stage::Read, start.elapsed());
     encode(state, model.info.id, &model.codec, params, upload).await
 }
@@ -85,11 +85,11 @@ async fn encode(
     upload: Upload,
 ) -> Result<Response, ApiError> {
     let upload_bytes = upload.bytes.len();
-    let picture = decode(state, &params, upload).await?;
+    let picture = decode(state, &params, upload).instrument(info_span!("decode")).await?;
     let (width, height) = (picture.image.width, picture.image.height);
     let original = params.measure_psnr.then(|| picture.clone());
     let code = match params.rate {
-        RateParam::Quality(quality) => state.inference().encode(codec.clone(), picture, quality).await?,
+        RateParam::Quality(quality) => encode_once(state, codec, picture, quality).await?,
         RateParam::TargetSize(limit) => search(state, codec, picture, limit).await?,
     };
     state.metrics().encoded(u64::from(width) * u64::from(height), upload_bytes, code.len());
@@ -136,6 +136,16 @@ async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Resu
     Ok(picture)
 }
 
+async fn encode_once(
+    state: &AppState,
+    codec: &Arc<dyn Codec>,
+    picture: Arc<Picture>,
+    quality: Quality,
+) -> Result<Vec<u8>, ApiError> {
+    let span = info_span!("encode", quality = quality.percent());
+    state.inference().encode(codec.clone(), picture, quality).instrument(span).await
+}
+
 /// Encodes at one quality after the other, to the largest code of at most `limit` bytes.
 async fn search(
     state: &AppState,
@@ -147,7 +157,7 @@ async fn search(
     let searching = async {
         let mut search = TargetSearch::new(limit);
         while let Some(quality) = search.next() {
-            search.tell(state.inference().encode(codec.clone(), picture.clone(), quality).await?);
+            search.tell(encode_once(state, codec, picture.clone(), quality).await?);
         }
         match search.finish() {
             Search::Found(code) => Ok(code),

@@ -1,7 +1,8 @@
 //! The thread that runs the networks, on batches of what is waiting.
 //!
-//! A batch takes one strip of each picture, oldest first, and pictures with more strips go to the back: so a
-//! huge picture keeps a small one waiting for one strip of its own, not for all of them. There is no timer:
+//! A batch takes one strip of each picture, oldest first. After two megapixels, or one strip that is larger, a
+//! picture's turn is over and it goes to the back: so a huge picture keeps a small one waiting for one strip of
+//! its own, not for all of them, and one of a few strips is done in a turn. There is no timer:
 //! a batch is what has come while the one before was run. Uploads are decoded meanwhile, and strips whose
 //! networks have run are entropy-coded on the thread pool.
 
@@ -21,6 +22,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+
+/// Pixels that a picture may have analysed before others have their turn, unless a single strip has more.
+const TURN: u64 = 2_000_000;
 
 enum Message {
     Job(Arc<Job>),
@@ -49,6 +53,7 @@ impl Inference {
         let (inbox, messages) = mpsc::unbounded_channel();
         let worker = Worker {
             waiting: VecDeque::new(),
+            again: vec![],
             later: vec![],
             // Weak, so that the thread does not keep itself going.
             inbox: inbox.downgrade(),
@@ -99,6 +104,8 @@ fn warm_up(models: &Catalogue, phase: &watch::Sender<Phase>) {
 
 struct Worker {
     waiting: VecDeque<Waiting>,
+    /// Pictures whose turn goes on.
+    again: Vec<Waiting>,
     /// Pictures that had their turn: they go behind those that came meanwhile.
     later: Vec<Waiting>,
     inbox: mpsc::WeakUnboundedSender<Message>,
@@ -112,6 +119,8 @@ struct Worker {
 struct Waiting {
     job: Arc<Job>,
     next: usize,
+    /// Pixels analysed in this turn.
+    turn: u64,
 }
 
 /// A strip in work.
@@ -127,6 +136,7 @@ impl Worker {
             while let Ok(message) = messages.try_recv() {
                 self.take(message);
             }
+            self.again.drain(..).rev().for_each(|picture| self.waiting.push_front(picture));
             self.waiting.extend(self.later.drain(..));
             let batch = self.batch();
             if batch.is_empty() {
@@ -147,27 +157,31 @@ impl Worker {
 
     fn take(&mut self, message: Message) {
         if let Message::Job(job) = message {
-            self.waiting.push_back(Waiting { job, next: 0 });
+            self.waiting.push_back(Waiting { job, next: 0, turn: 0 });
         }
     }
 
     /// The next strip of each picture that is due, as many as fit, dropping those that nobody waits for.
     fn batch(&mut self) -> Vec<Item> {
         let (mut batch, mut pixels) = (vec![], 0);
-        while let Some(Waiting { job, next }) = self.waiting.pop_front() {
+        while let Some(Waiting { job, next, turn }) = self.waiting.pop_front() {
             if job.is_over() {
                 job.span.in_scope(|| tracing::debug!(strip = next, "nobody waits for this picture"));
                 continue;
             }
             if job.is_behind() {
-                self.later.push(Waiting { job, next });
+                self.again.push(Waiting { job, next, turn });
                 continue;
             }
             let Some(picture) = job.begin_strip(&self.metrics) else { continue };
             let cost = padded_pixels(picture.image.width, picture.image.height.min(STRIP_ROWS));
             batch.push(Item { job: job.clone(), picture, strip: next });
-            if next + 1 < job.strips() {
-                self.later.push(Waiting { job, next: next + 1 });
+            let (next, turn) = (next + 1, turn + cost);
+            if next < job.strips() {
+                match turn + cost <= TURN {
+                    true => self.again.push(Waiting { job, next, turn }),
+                    false => self.later.push(Waiting { job, next, turn: 0 }),
+                }
             }
             pixels += cost;
             if batch.len() == self.items || pixels >= self.pixels {

@@ -114,6 +114,7 @@ impl Job {
     /// Runs the entropy coding of a strip; after the last one the request has its answer.
     pub(crate) fn code_strip(&self, index: usize, coding: Coding, queue: &Queue, metrics: &Metrics) {
         let _in_request = self.span.enter();
+        let _stage = tracing::info_span!("entropy", strip = index).entered();
         let start = Instant::now();
         let bytes = match guarded(coding) {
             Ok(bytes) => bytes,

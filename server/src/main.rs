@@ -3,27 +3,31 @@
 
 mod args;
 mod ask;
+mod telemetry;
 
 use anyhow::{Context, Result, ensure};
-use args::{Args, Cli, Command, Device, LogFormat};
+use args::{Args, Cli, Command, Device};
 use bottleneck_model::{Backend, Encoder, WeightsError};
 use bottleneck_server::{AppState, ServedModel, StartError, metrics_app, serve};
 use clap::Parser;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
+
+/// Gives memory back after a spike of large pictures; the system's keeps a good part of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let Cli { args, command } = Cli::parse();
     let outcome = match command {
         Some(Command::Health { listen }) => ask::is_ready(&listen),
-        None => {
-            log(args.log_format);
-            start(args)
-        }
+        None => telemetry::start(&args).and_then(|telemetry| {
+            let outcome = start(args);
+            telemetry.finish();
+            outcome
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -156,15 +160,3 @@ async fn reload_on_hangup(args: Args, state: AppState) {
 
 #[cfg(not(unix))]
 async fn reload_on_hangup(_: Args, _: AppState) {}
-
-/// Log lines go to stderr; stdout says where the service listens.
-fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
-    }
-}

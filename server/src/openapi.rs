@@ -8,7 +8,7 @@ use utoipa::{OpenApi, ToResponse, ToSchema};
 #[openapi(
     info(title = "Bottleneck", description = "Photographs in, bottleneck codes out.", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
     paths(encode::post, models::list, models::decoder, health::healthz, health::readyz, info::get),
-    components(responses(Refused, Busy)),
+    components(responses(Refused, Busy), schemas(Problem)),
     tags((name = "encode"), (name = "models"), (name = "health")),
 )]
 struct Description;

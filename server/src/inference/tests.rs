@@ -160,20 +160,34 @@ async fn pixels_bound_a_batch_too() {
 }
 
 #[tokio::test]
-async fn strips_of_a_tall_picture_take_turns_with_others() {
+async fn strips_of_a_huge_picture_take_turns_with_others() {
     let bench = Bench::new(&config(1));
-    let tall = bench.encode(7, 512 * 2 + 1).await;
-    assert_eq!(bench.arrived(), [7]);
+    let huge = bench.encode(4000, 512 * 2 + 1).await;
+    assert_eq!(bench.arrived(), [4000]);
     let small = bench.encode(8, 1).await;
     bench.open.send(()).unwrap();
     assert_eq!(bench.arrived(), [8]);
     bench.open.send(()).unwrap();
     small.await.unwrap();
     for _ in 0..2 {
-        assert_eq!(bench.arrived(), [7]);
+        assert_eq!(bench.arrived(), [4000]);
         bench.open.send(()).unwrap();
     }
-    assert_eq!(tall.await.unwrap(), [7, 7, 7]);
+    assert_eq!(huge.await.unwrap(), [4000_u32 as u8; 3]);
+}
+
+#[tokio::test]
+async fn a_picture_of_a_few_strips_is_done_in_one_turn() {
+    let bench = Bench::new(&config(1));
+    let tall = bench.encode(7, 512 + 1).await;
+    assert_eq!(bench.arrived(), [7]);
+    let small = bench.encode(8, 1).await;
+    for width in [7, 8] {
+        bench.open.send(()).unwrap();
+        assert_eq!(bench.arrived(), [width]);
+    }
+    bench.open.send(()).unwrap();
+    assert_eq!((tall.await.unwrap(), small.await.unwrap()), (vec![7; 2], vec![8]));
 }
 
 #[tokio::test]

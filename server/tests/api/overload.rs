@@ -74,7 +74,7 @@ async fn pixels_are_counted_as_well_as_pictures() {
 #[tokio::test]
 async fn a_huge_picture_does_not_hold_up_a_small_one() {
     let (state, gate) = gated(Config { batch: 1, ..Config::default() });
-    let tall = image::RgbImage::new(20, 512 * 3);
+    let tall = image::RgbImage::new(4000, 512 * 3);
     let mut bytes = std::io::Cursor::new(Vec::new());
     tall.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     let huge = tokio::spawn({
