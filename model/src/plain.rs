@@ -20,6 +20,7 @@ impl Map {
     }
 
     /// Rows `rows` of the map.
+    #[cfg(feature = "nn")]
     pub(crate) fn rows(&self, rows: std::ops::Range<usize>) -> Map {
         let stride = self.dims.w * self.dims.c;
         Map {

@@ -134,8 +134,9 @@ impl Store for Residual<'_> {
             }
         } else {
             let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
-            for i in 0..c - first {
-                self.out[at + i] = self.x[at + i] + self.scale[first + i] * values[i];
+            let terms = self.x[at..].iter().zip(&self.scale[first..]).zip(values);
+            for (out, ((x, scale), value)) in self.out[at..].iter_mut().zip(terms) {
+                *out = x + scale * value;
             }
         }
     }

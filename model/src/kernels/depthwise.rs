@@ -1,9 +1,10 @@
 //! Depthwise 3×3 convolution.
 
-use super::Dims;
-use rayon::prelude::*;
+#[cfg(feature = "nn")]
+use {super::Dims, rayon::prelude::*};
 
 /// Depthwise 3×3 with bias on a map of `dims`; the border is replicated. `weight` is (9, C).
+#[cfg(feature = "nn")]
 pub(crate) fn depthwise3(x: &[f32], dims: Dims, weight: &[f32], bias: &[f32], out: &mut [f32]) {
     let Dims { h, w, c } = dims;
     assert!(x.len() == dims.len() && out.len() == dims.len() && weight.len() == 9 * c && bias.len() == c);

@@ -1,8 +1,10 @@
 //! The gate and the residual sum.
 
+#[cfg(feature = "nn")]
 use rayon::prelude::*;
 
 /// Rows that one task handles.
+#[cfg(feature = "nn")]
 const ROWS: usize = 1024;
 
 /// An algebraic sigmoid: no exponential, so equal on every machine.
@@ -12,6 +14,7 @@ pub(super) fn sigmoid(b: f32) -> f32 {
 }
 
 /// Gated linear unit (Dauphin et al. 2017): rows (a, b) of 2·C values → `a ∘ sigmoid(b)` of C values.
+#[cfg(feature = "nn")]
 pub(crate) fn gate(x: &[f32], channels: usize, out: &mut [f32]) {
     assert_eq!(x.len(), 2 * out.len());
     x.par_chunks(ROWS * 2 * channels).zip(out.par_chunks_mut(ROWS * channels)).for_each(|(x, out)| {
@@ -30,6 +33,7 @@ pub(crate) fn gate(x: &[f32], channels: usize, out: &mut [f32]) {
 }
 
 /// `out = x + scale ∘ branch`, with one scale for each channel.
+#[cfg(feature = "nn")]
 pub(crate) fn scaled_add(x: &[f32], branch: &[f32], scale: &[f32], out: &mut [f32]) {
     assert!(x.len() == branch.len() && x.len() == out.len());
     let chunk = ROWS * scale.len();

@@ -7,6 +7,7 @@ mod block;
 mod depthwise;
 mod elementwise;
 mod integer;
+#[cfg(feature = "nn")]
 mod matmul;
 mod packed;
 mod patches;
@@ -22,15 +23,20 @@ pub(crate) use backward::{
     unfold3_backward,
 };
 pub(crate) use block::Block;
+#[cfg(feature = "nn")]
 pub(crate) use depthwise::depthwise3;
+#[cfg(feature = "nn")]
 pub(crate) use elementwise::{gate, scaled_add};
 pub(crate) use integer::{PackedIntegers, integer_product};
+#[cfg(feature = "nn")]
 pub(crate) use matmul::linear;
 #[cfg(feature = "train")]
 pub(crate) use matmul::{Matrix, matmul};
 pub(crate) use packed::{Packed, Segment, lines, shuffles};
 pub(crate) use patches::{lapped_pixels, pad_row};
-pub(crate) use rearrange::{corners, lapped_shuffle, lapped_unshuffle, shuffle, unfold2, unfold3, unshuffle};
+#[cfg(feature = "nn")]
+pub(crate) use rearrange::{corners, unfold2};
+pub(crate) use rearrange::{lapped_shuffle, lapped_unshuffle, shuffle, unfold3, unshuffle};
 
 pub(crate) use simd::Isa;
 

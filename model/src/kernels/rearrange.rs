@@ -48,6 +48,7 @@ pub(crate) fn unfold3<T: Copy>(x: &[T], dims: Dims, rows: std::ops::Range<usize>
 
 /// The 2×2 neighbourhood of the positions of rows `rows` on the grid of corners, which has one more row and
 /// column than the map where `grow`, border replicated, and one less where not: (rows, columns, 4·C).
+#[cfg(feature = "nn")]
 pub(crate) fn unfold2(x: &[f32], dims: Dims, grow: bool, rows: std::ops::Range<usize>, out: &mut [f32]) {
     let Dims { h, w, c } = dims;
     let Dims { h: corner_rows, w: columns, .. } = corners(dims, grow);
@@ -63,12 +64,14 @@ pub(crate) fn unfold2(x: &[f32], dims: Dims, grow: bool, rows: std::ops::Range<u
 }
 
 /// Size of the grid of corners of a map, with its channels.
+#[cfg(feature = "nn")]
 pub(crate) fn corners(dims: Dims, grow: bool) -> Dims {
     let across = |n: usize| if grow { n + 1 } else { n - 1 };
     Dims { h: across(dims.h), w: across(dims.w), c: dims.c }
 }
 
 /// The cell before (`k` 0) or after (1) corner `at`, of `n` cells.
+#[cfg(feature = "nn")]
 pub(super) fn beside(at: usize, k: usize, grow: bool, n: usize) -> usize {
     if grow { (at + k).saturating_sub(1).min(n - 1) } else { at + k }
 }
@@ -137,6 +140,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "nn")]
     fn corners_touch_four_cells() {
         let mut out = vec![0.0; 4];
         unfold2(&[1.0, 2.0, 3.0, 4.0], Dims { h: 2, w: 2, c: 1 }, false, 0..1, &mut out);
