@@ -47,7 +47,7 @@ pub(crate) struct FitArgs {
     #[arg(long, default_value_t = 0.5)]
     hold: f64,
     /// Weight in the distortion of steps across patch borders that stand out: keeps a block grid from showing.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.15)]
     border: f64,
     /// Decoupled weight decay.
     #[arg(long, default_value_t = 1e-4)]
