@@ -5,7 +5,8 @@ use bottleneck_model::ingest::{Options, load, size};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let options = Options { max_pixels: 1 << 16, max_dimension: 1 << 12, frame: Some(0), ..Options::default() };
+    let options =
+        Options { max_pixels: 1 << 16, max_dimension: 1 << 12, frame: Some(0), ..Options::default() };
     let claimed = size(bytes, &options);
     if let Ok(image) = load(bytes, &options) {
         let (width, height) = claimed.expect("it was loaded");

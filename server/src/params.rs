@@ -76,7 +76,9 @@ impl EncodeParams {
                     params.rate = RateParam::Quality(quality.ok_or_else(|| wrong("0 to 100"))?);
                 }
                 "target_size" => {
-                    let size = value.parse().ok().filter(|&size| size > 0);
+                    // As in the OpenAPI description, which knows no unsigned numbers of 64 bits.
+                    let size = value.parse::<u64>().ok();
+                    let size = size.filter(|size| (1..=i64::MAX as u64).contains(size));
                     params.rate = RateParam::TargetSize(size.ok_or_else(|| wrong("a number from 1"))?);
                 }
                 "profile" => params.profile = Some(value.clone()),
