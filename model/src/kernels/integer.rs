@@ -1,6 +1,7 @@
 //! Matrix products of 16-bit integers with 32-bit sums: exact, so equal on every machine in any order.
 
 use super::simd::Isa;
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"))]
 use pulp::Arch;
 
 /// Columns of a panel.
