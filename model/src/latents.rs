@@ -29,7 +29,8 @@ impl Grid {
 
 /// Rebuilds ŷ (H/16, W/16, y), corrected and unscaled, from `z` and the residuals that `residual` gives.
 ///
-/// `scratch` lends the memory of the maps between, and of the result. `residual(level, row, column, channel, mean)` is called once for every coded value, in coding order.
+/// `scratch` lends the memory of the maps between, and of the result. `residual(level, row, column, channel, mean)`
+/// is called once for every coded value, in coding order.
 pub(crate) fn walk<E>(
     model: &Model,
     quality: Quality,

@@ -1,8 +1,8 @@
 //! The Bottleneck codec: a convolutional autoencoder whose quantised, entropy-coded latents are the picture.
 //!
 //! Without features this is the decoder core, plain Rust: [`decode`] and [`decode_rows`] with a [`Model`].
-//! Feature `ingest` reads photographs, `nn` adds the [`Encoder`] in candle (`cuda`: on a GPU), `train` the
-//! trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
+//! Feature `ingest` reads photographs, `nn` adds the [`Encoder`] (on a CPU by the decoder's kernels, with `cuda` on
+//! a GPU in candle), `train` the trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
 //! FORMAT.md.
 
 mod decode;

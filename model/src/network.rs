@@ -1,6 +1,6 @@
 //! The layer lists: the one definition of every float network (invariant 3 of ARCHITECTURE.md).
 //!
-//! The plain decoder, the candle encoder and the trainer all walk these lists, with parameters looked
+//! The decoder, the encoder and the trainer, plain and in candle, all walk these lists, with parameters looked
 //! up under the names that the lists give. Maps are NHWC, so that a 1×1 convolution is a matrix product.
 
 use serde::{Deserialize, Serialize};

@@ -337,6 +337,25 @@ impl CustomOp1 for Gate {
     }
 }
 
+/// Gradient of an unfolding of x (N, H, W, C): `back` adds one map's share of `grad` to its own.
+#[cfg(feature = "train")]
+fn unfold_backward(
+    x: &Tensor,
+    grad: &Tensor,
+    back: impl Fn(&[f32], Dims, &mut [f32]),
+) -> Result<Option<Tensor>> {
+    let (n, h, w, c) = x.dims4()?;
+    let dims = Dims { h, w, c };
+    let mut dx = vec![0.0; x.elem_count()];
+    with_values([grad], |[grad]| {
+        for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grad.chunks_exact(grad.len() / n)) {
+            back(grad, dims, dx);
+        }
+        Ok(())
+    })?;
+    Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+}
+
 struct Unfold3;
 
 impl CustomOp1 for Unfold3 {
@@ -356,17 +375,7 @@ impl CustomOp1 for Unfold3 {
 
     #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (_, h, w, c) = x.dims4()?;
-        let dims = Dims { h, w, c };
-        let mut dx = vec![0.0; x.elem_count()];
-        with_values([grad], |[grad]| {
-            let grads = grad.chunks_exact(9 * dims.len());
-            for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grads) {
-                kernels::unfold3_backward(grad, dims, dx);
-            }
-            Ok(())
-        })?;
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+        unfold_backward(x, grad, kernels::unfold3_backward)
     }
 }
 
@@ -392,16 +401,6 @@ impl CustomOp1 for Unfold2 {
 
     #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let (_, h, w, c) = x.dims4()?;
-        let dims = Dims { h, w, c };
-        let mut dx = vec![0.0; x.elem_count()];
-        with_values([grad], |[grad]| {
-            let grads = grad.chunks_exact(4 * kernels::corners(dims, self.grow).len());
-            for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grads) {
-                kernels::unfold2_backward(grad, dims, self.grow, dx);
-            }
-            Ok(())
-        })?;
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+        unfold_backward(x, grad, |grad, dims, dx| kernels::unfold2_backward(grad, dims, self.grow, dx))
     }
 }
