@@ -5,6 +5,7 @@
 //! a GPU in candle), `train` the trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
 //! FORMAT.md.
 
+mod architecture;
 mod decode;
 mod entropy;
 mod kernels;
@@ -34,11 +35,11 @@ pub mod target;
 #[cfg(feature = "train")]
 pub mod train;
 
+pub use architecture::Architecture;
 pub use bottleneck_proto::{Limits, ModelId, Quality};
 pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, symbols};
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
-pub use network::Architecture;
 pub use pixels::Image;
 pub use weights::{LayerCost, Model, WeightsError};
 

@@ -1,8 +1,9 @@
 //! Model files (FORMAT.md, section 4) and the decoder that is made from one.
 
+use crate::architecture::Architecture;
 use crate::decode::Symbol;
 use crate::entropy::Table;
-use crate::network::{Architecture, Network};
+use crate::network::Network;
 use crate::plain::Networks;
 use crate::scale::{IntegerLayer, LEVELS, ScaleNetwork, Z_MAX, layer_size};
 use bottleneck_proto::ModelId;

@@ -1,8 +1,9 @@
 //! Custom operations against candle's own, forward and backward; candle against the plain interpreter.
 
 use super::{knot_weights, ops, run};
+use crate::architecture::Architecture;
 use crate::kernels::Dims;
-use crate::network::{Architecture, Network};
+use crate::network::Network;
 use crate::plain::{Map, Networks, Scratch};
 use candle_core::{Device, Result, Tensor, Var};
 

@@ -86,8 +86,7 @@ mod tests {
     #[test]
     fn counted_tables_make_the_counted_pictures_smaller() {
         let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/tiny.safetensors");
-        let values = initial_weights(whole, &candle_core::Device::Cpu).unwrap();
-        let architecture = crate::Architecture::tiny();
+        let (architecture, values) = initial_weights(whole, &candle_core::Device::Cpu).unwrap();
         let picture = crate::pixels::test_picture(256, 256);
         let plain = export(&architecture, &values, true, None).unwrap();
         let calibration = calibrate(&plain, &[&picture; 4]).unwrap();
@@ -107,8 +106,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy.safetensors");
         let again = |from: &str| {
-            let values = initial_weights(from, &candle_core::Device::Cpu).unwrap();
-            export(&crate::Architecture::tiny(), &values, true, None).unwrap().whole
+            let (architecture, values) = initial_weights(from, &candle_core::Device::Cpu).unwrap();
+            export(&architecture, &values, true, None).unwrap().whole
         };
         let once = again(whole);
         std::fs::write(&copy, &once).unwrap();

@@ -1,7 +1,7 @@
 //! Training state on disk: four safetensors files and a small JSON, replaced as one folder.
 
 use super::optimiser::{Optimiser, Slot};
-use crate::network::Architecture;
+use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};

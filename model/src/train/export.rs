@@ -1,8 +1,9 @@
 //! From trained floats to model files: half-precision weights, integer scale network, integer tables.
 
 use super::calibrate::Calibration;
+use crate::architecture::Architecture;
 use crate::entropy::PRECISION;
-use crate::network::{Architecture, Network, QUALITY_KNOTS};
+use crate::network::{Network, QUALITY_KNOTS};
 use crate::nn::{Parameters, parameter};
 use crate::quality::interpolate;
 use crate::scale::{
@@ -271,7 +272,7 @@ fn table_blobs(name: &str, tables: Vec<(i16, Vec<u16>)>, blobs: &mut Blobs) {
 }
 
 /// Starting values from a whole model file, or from the embedded model by its profile's name.
-pub fn initial_weights(from: &str, device: &Device) -> Result<Parameters, ExportError> {
+pub fn initial_weights(from: &str, device: &Device) -> Result<(Architecture, Parameters), ExportError> {
     if from == "lite" {
         let [encoder, decoder] = crate::encode::LITE;
         return values_of(encoder, decoder, device);
@@ -284,7 +285,11 @@ pub fn initial_weights(from: &str, device: &Device) -> Result<Parameters, Export
     values_of(&bytes, decoder.data(), device)
 }
 
-fn values_of(encoder: &[u8], decoder: &[u8], device: &Device) -> Result<Parameters, ExportError> {
+fn values_of(
+    encoder: &[u8],
+    decoder: &[u8],
+    device: &Device,
+) -> Result<(Architecture, Parameters), ExportError> {
     let model = Model::from_bytes(decoder)?;
     let mut values = Parameters::new();
     for bytes in [encoder, decoder] {
@@ -306,7 +311,7 @@ fn values_of(encoder: &[u8], decoder: &[u8], device: &Device) -> Result<Paramete
         let floats: Vec<f32> = layer.bias.iter().map(|&b| (f64::from(b) / bias_unit) as f32).collect();
         values.insert(scale.parameter(index, "bias"), Tensor::from_vec(floats, outputs, device)?);
     }
-    Ok(values)
+    Ok((model.architecture, values))
 }
 
 #[cfg(test)]

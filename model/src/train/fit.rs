@@ -2,15 +2,15 @@
 
 use super::checkpoint::{self, CheckpointError, State};
 use super::data::{self, DataError, Photos};
+use super::grow::{self, GrowError};
 use super::objective::{Codec, Quantiser};
 use super::optimiser::{Gradients, Optimiser, Rates, Slot};
 use super::{Operating, init, validate};
-use crate::network::Architecture;
+use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub struct Settings {
     /// What to train.
     pub architecture: Architecture,
     /// Values to start from instead of fresh ones (a run's own checkpoint goes before).
-    pub init: Option<Parameters>,
+    pub init: Option<(Architecture, Parameters)>,
     /// Steps in all.
     pub steps: u64,
     /// Pictures a step.
@@ -113,6 +113,9 @@ pub enum FitError {
     /// State could not be kept.
     #[error("the checkpoint failed: {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// What to start from does not fit.
+    #[error(transparent)]
+    Grow(#[from] GrowError),
     /// The tensor library failed.
     #[error("training failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -133,8 +136,8 @@ pub enum FitError {
     },
 }
 
-/// Positions on the rate scale that are validated.
-const POSITIONS: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
+/// λ of the operating points that are validated: the same for every profile, so that their costs compare.
+const VALIDATED: [f64; 5] = [0.0009, 0.003_233_4, 0.011_619, 0.041_748, 0.15];
 const SAVE_EVERY: Duration = Duration::from_secs(180);
 const REPORT_EVERY: Duration = Duration::from_secs(15);
 
@@ -212,11 +215,12 @@ pub fn fit(
             lately = Lately::new();
         }
         if state.step % settings.validate_every == 0 || state.step == settings.steps {
+            let positions = VALIDATED.map(|lambda| settings.architecture.position_of(lambda));
             let points = validate(
                 &settings.architecture,
                 &optimiser.averaged(&settings.device)?,
                 &photos.validation,
-                &POSITIONS,
+                &positions,
                 &settings.device,
             )?;
             let (step, pixels, seconds) = (state.step, state.pixels, state.seconds);
@@ -246,15 +250,11 @@ fn check(s: &Settings) -> Result<(), FitError> {
 
 fn fresh(settings: &Settings) -> Result<(Optimiser, State), FitError> {
     let mut rng = StdRng::seed_from_u64(settings.seed);
-    let mut slots = BTreeMap::new();
-    for (name, (shape, data)) in init::initial(&settings.architecture, &mut rng) {
-        let given = settings.init.as_ref().and_then(|init| init.get(&name));
-        let data = match given {
-            Some(tensor) if tensor.dims() == shape => tensor.flatten_all()?.to_vec1()?,
-            _ => data,
-        };
-        slots.insert(name, Slot::new(shape, data));
-    }
+    let values = match &settings.init {
+        None => init::initial(&settings.architecture, &mut rng),
+        Some((from, values)) => grow::grow(from, values, &settings.architecture, &mut rng)?,
+    };
+    let slots = values.into_iter().map(|(name, (shape, data))| (name, Slot::new(shape, data))).collect();
     let state = State {
         architecture: settings.architecture.clone(),
         step: 0,
@@ -336,7 +336,7 @@ fn worker_gradients(
     }
     let x = Tensor::from_vec(pixels, (share, side, side, 3), &settings.device)?;
     let pass = codec.pass(parameters, &x, &positions, Quantiser::Noise(&mut rng))?;
-    let loss = Codec::loss(&pass, &positions, settings.border)?;
+    let loss = codec.loss(&pass, &positions, settings.border)?;
     let mut store = loss.backward()?;
     let mut gradients = Gradients::new();
     for (name, value) in parameters {

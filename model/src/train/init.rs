@@ -3,8 +3,8 @@
 //! g_a starts as an orthonormal 8×8 DCT in a luma/chroma basis, extended over 2×2 neighbours by a
 //! Hadamard transform; g_s as its inverse; every residual branch near zero.
 
-use super::lambda;
-use crate::network::{Architecture, Layer, Network, QUALITY_KNOTS, STEPS};
+use crate::architecture::Architecture;
+use crate::network::{Layer, Network, QUALITY_KNOTS, STEPS};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeMap;
@@ -25,11 +25,17 @@ type Basis = (usize, usize, usize);
 
 /// Fresh values for every parameter of `arch`.
 pub(super) fn initial(arch: &Architecture, rng: &mut StdRng) -> Values {
+    let mut values = random(arch, rng);
+    transform_start(arch, &mut values);
+    values
+}
+
+/// [`initial`] without the transform: random weights, near-zero residual branches and means.
+pub(super) fn random(arch: &Architecture, rng: &mut StdRng) -> Values {
     let mut values = Values::new();
     for network in arch.encoder_networks().iter().chain(&arch.decoder_networks()).chain([&arch.scale()]) {
         randomise(network, rng, &mut values);
     }
-    transform_start(arch, &mut values);
 
     // Means and the correction start near zero, σ near 1.
     let quieten = |values: &mut Values, name: &str, by: f32| {
@@ -48,7 +54,7 @@ pub(super) fn initial(arch: &Architecture, rng: &mut StdRng) -> Values {
         (vec![QUALITY_KNOTS, c], data)
     };
     // A uniform quantiser of step Δ at high rate spends λ·255²·Δ²/36 = 1/(2 ln 2) a coefficient: 1/Δ ∝ √λ.
-    values.insert("gain".into(), knots(arch.y, &|p| (30.0 * lambda(p).sqrt()).ln()));
+    values.insert("gain".into(), knots(arch.y, &|p| (30.0 * arch.lambda_at(p).sqrt()).ln()));
     values.insert("prior.mean".into(), knots(arch.z, &|_| 0.0));
     values.insert("prior.log_scale".into(), knots(arch.z, &|_| 0.5));
     values

@@ -10,6 +10,7 @@ mod checkpoint;
 mod data;
 mod export;
 mod fit;
+mod grow;
 mod init;
 mod objective;
 mod optimiser;
@@ -21,16 +22,8 @@ pub use checkpoint::{CheckpointError, averaged};
 pub use data::{DataError, Photos};
 pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
+pub use grow::GrowError;
 pub use validate::{Operating, validate};
 
 /// Named weights of a model in training.
 pub type Parameters = std::collections::HashMap<String, candle_core::Tensor>;
-
-/// λ at the two ends of the rate scale, for `λ · MSE + bpp` with the MSE of 0..=255 values.
-/// Between them λ is geometric in the quality.
-pub const LAMBDA: [f64; 2] = [0.0009, 0.15];
-
-/// λ at `position` (0..=1) on the rate scale.
-pub fn lambda(position: f32) -> f32 {
-    (LAMBDA[0] * (LAMBDA[1] / LAMBDA[0]).powf(f64::from(position))) as f32
-}

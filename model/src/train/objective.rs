@@ -1,8 +1,8 @@
 //! The training graph and its loss.
 
-use super::lambda;
 use super::rate::{gaussian_bits, logistic_bits};
-use crate::network::{Architecture, Layer, Network, STEPS, group_at};
+use crate::architecture::Architecture;
+use crate::network::{Layer, Network, STEPS, group_at};
 use crate::nn::{self, Parameters, ops, parameter};
 use crate::scale::{ACTIVATION_MAX, QUALITY_SHIFT, QUALITY_UNIT};
 use candle_core::{D, Device, Result, Tensor};
@@ -140,11 +140,11 @@ impl Codec {
 
     /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with
     /// D = MSE + `border` · [`blocking`].
-    pub(super) fn loss(pass: &Pass, positions: &[f32], border: f64) -> Result<Tensor> {
+    pub(super) fn loss(&self, pass: &Pass, positions: &[f32], border: f64) -> Result<Tensor> {
         let device: &Device = pass.bpp.device();
         let n = positions.len();
-        let lambdas: Vec<f32> = positions.iter().map(|&p| lambda(p)).collect();
-        let middle = lambda(0.5);
+        let lambdas: Vec<f32> = positions.iter().map(|&p| self.arch.lambda_at(p)).collect();
+        let middle = self.arch.lambda_at(0.5);
         let weights: Vec<f32> = lambdas.iter().map(|l| (middle / l).sqrt()).collect();
         let lambdas = Tensor::from_vec(lambdas, n, device)?;
         let weights = Tensor::from_vec(weights, n, device)?;

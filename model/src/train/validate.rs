@@ -1,10 +1,9 @@
 //! Rate and distortion on held-out photographs, by estimated bits.
 
 use super::data::central_crop;
-use super::lambda;
 use super::objective::{Codec, Quantiser};
 use crate::Image;
-use crate::network::Architecture;
+use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Result, Tensor};
 
@@ -45,7 +44,7 @@ pub fn validate(
             let (b, m) = (f64::from(pass.bpp.to_vec1::<f32>()?[0]), f64::from(pass.mse.to_vec1::<f32>()?[0]));
             bpp += b;
             psnr += 10.0 * (255.0f64.powi(2) / m.max(1e-6)).log10();
-            log_cost += (f64::from(lambda(position)) * m + b).ln();
+            log_cost += (f64::from(arch.lambda_at(position)) * m + b).ln();
         }
         let n = photos.len() as f64;
         points.push(Operating { position, bpp: bpp / n, psnr: psnr / n, log_cost: log_cost / n });

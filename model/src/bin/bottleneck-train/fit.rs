@@ -19,10 +19,11 @@ pub(crate) struct FitArgs {
     /// Model file to write at the end (and after Ctrl-C).
     #[arg(long)]
     out: PathBuf,
-    /// What to train: lite or tiny.
+    /// What to train: lite, base or tiny.
     #[arg(long, default_value = "lite")]
     profile: String,
-    /// Start from the weights of a model file, or from `lite`, instead of from the transform start.
+    /// Start from the weights of a model file, or from `lite`, instead of from the transform start. Those of a smaller
+    /// model are grown to the profile, so that it begins with the same pictures at the same rates.
     #[arg(long)]
     init: Option<String>,
     /// Steps in all.
@@ -145,7 +146,7 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         other => anyhow::bail!("--device is {other}; allowed: cpu, cuda"),
     };
     let architecture = bottleneck_model::Architecture::named(&args.profile)
-        .with_context(|| format!("--profile is {}; allowed: lite, tiny", args.profile))?;
+        .with_context(|| format!("--profile is {}; allowed: lite, base, tiny", args.profile))?;
     let init = args.init.as_deref().map(|from| train::initial_weights(from, &device)).transpose()?;
     let workers = args.workers.unwrap_or_else(|| {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
