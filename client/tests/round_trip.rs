@@ -90,6 +90,20 @@ fn standard_input_and_output_serve_too() {
 }
 
 #[test]
+fn effort_is_taken_and_bounded() {
+    let folder = folder_with("in.png", &picture(96, 64));
+    let made = run(folder.path(), &["encode", "in.png", "a.bnk", "--effort", "2", "--json"]);
+    assert!(json(&made)["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(run(folder.path(), &["decode", "a.bnk", "a.png"]).status, 0);
+    // No time at all leaves the plain code.
+    run(folder.path(), &["encode", "in.png", "plain.bnk"]);
+    run(folder.path(), &["encode", "in.png", "b.bnk", "--effort", "9", "--max-seconds", "1e-9"]);
+    let read = |name| std::fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(read("b.bnk"), read("plain.bnk"));
+    assert_eq!(run(folder.path(), &["encode", "in.png", "c.bnk", "--effort", "10"]).status, 2);
+}
+
+#[test]
 fn a_target_is_met_from_below() {
     let folder = folder_with("in.png", &picture(256, 256));
     let size = |quality: &str| {

@@ -136,7 +136,7 @@ impl Architecture {
     }
 
     /// λ at `position` (0..=1) on the rate scale.
-    #[cfg(any(test, feature = "train"))]
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn lambda_at(&self, position: f32) -> f32 {
         let [low, high] = self.lambda;
         (low * (high / low).powf(f64::from(position))) as f32

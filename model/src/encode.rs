@@ -4,6 +4,7 @@ use crate::analysis::{Analysis, Transforms};
 use crate::entropy;
 use crate::latents::{Grid, walk};
 use crate::plain::{Map, Networks, Scratch};
+use crate::refine::{Refinement, Refiner};
 use crate::weights::{self, DECODER_TENSOR, LayerCost};
 use crate::{Image, Model, Quality, WeightsError};
 use bottleneck_proto::{Container, ContainerError, STRIP_ROWS};
@@ -12,6 +13,7 @@ use rayon::prelude::*;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::OnceLock;
 
 /// Where the analysis transform runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub enum EncodeError {
 pub struct Encoder {
     model: Model,
     transforms: Transforms,
+    pub(crate) refiner: OnceLock<Refiner>,
 }
 
 /// Encoder and decoder file of the embedded lite model.
@@ -101,7 +104,7 @@ impl Encoder {
                 Transforms::candle(networks, device, values)?
             }
         };
-        Ok(Encoder { model, transforms })
+        Ok(Encoder { model, transforms, refiner: OnceLock::new() })
     }
 
     /// The decoder that this encoder writes for.
@@ -134,6 +137,26 @@ impl Encoder {
         self.assemble(image.width, image.height, quality, &strips)
     }
 
+    /// [`encode`](Encoder::encode) with more time for a smaller or finer code: see [`Encoder::refine`].
+    ///
+    /// # Errors
+    /// Those of [`encode`](Encoder::encode).
+    pub fn encode_refined(
+        &self,
+        image: &Image,
+        quality: Quality,
+        how: &Refinement<'_>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        if how.effort == 0 {
+            return self.encode(image, quality);
+        }
+        let strips: Vec<_> = Strip::all(image, quality)?.collect();
+        let mut latents = self.analyse(&strips)?;
+        self.refine(&strips, &mut latents, how)?;
+        let codes: Vec<_> = latents.par_iter().map(|latents| self.code(latents)).collect();
+        self.assemble(image.width, image.height, quality, &codes)
+    }
+
     /// The first stage of [`encode`](Encoder::encode), for strips of any pictures at once. On the processor
     /// they are analysed in parallel, each as if alone; on a GPU those of one shape are one batch.
     ///
@@ -161,7 +184,7 @@ impl Encoder {
 
     /// The second stage: entropy coding of one strip.
     pub fn code(&self, latents: &Latents) -> Vec<u8> {
-        let Latents { quality, grid, y, z } = latents;
+        let Latents { quality, grid, z, .. } = latents;
         let tables = self.model.tables.z(*quality);
         let mut coder = entropy::Encoder::default();
         z.iter().enumerate().for_each(|(i, &z)| coder.put(z, &tables[i % tables.len()]));
@@ -172,8 +195,7 @@ impl Encoder {
             z,
             &mut Scratch::default(),
             |level, row, column, channel, mean| {
-                let value = y.data[(row * grid.w + column) * y.dims.c + channel];
-                let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
+                let residual = latents.residual(row, column, channel, mean);
                 coder.put(residual, &self.model.tables.residual[usize::from(level)]);
                 Ok::<_, Infallible>(residual)
             },
@@ -281,11 +303,19 @@ impl<'a> Strip<'a> {
 
 /// The latents of one strip: what [`Encoder::analyse`] gives and [`Encoder::code`] takes.
 pub struct Latents {
-    quality: Quality,
-    grid: Grid,
+    pub(crate) quality: Quality,
+    pub(crate) grid: Grid,
     /// (H/16, W/16, y), scaled by the gain, not rounded.
-    y: Map,
-    z: Vec<i16>,
+    pub(crate) y: Map,
+    pub(crate) z: Vec<i16>,
+}
+
+impl Latents {
+    /// What is coded of y at (row, column, channel) where μ is `mean`.
+    pub(crate) fn residual(&self, row: usize, column: usize, channel: usize, mean: f32) -> i16 {
+        let value = self.y.data[(row * self.grid.w + column) * self.y.dims.c + channel];
+        (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16
+    }
 }
 
 fn sides(width: u32, height: u32) -> Result<(u16, u16), EncodeError> {
@@ -332,7 +362,8 @@ mod tests {
         let networks = plain.model.architecture.encoder_networks();
         let values = |name: &str, shape: &[usize]| weights::floats_of(&file, name, shape);
         let transforms = Transforms::candle(networks, Device::Cpu, values).unwrap();
-        let encoder = Encoder { model: Model::from_bytes(crate::TINY).unwrap(), transforms };
+        let model = Model::from_bytes(crate::TINY).unwrap();
+        let encoder = Encoder { model, transforms, refiner: OnceLock::new() };
         let pictures = pictures();
         let strips = strips(&pictures);
         for (strip, stacked) in strips.iter().zip(encoder.analyse(&strips).unwrap()) {

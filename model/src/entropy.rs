@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// What coding `value` costs under this table, in bits, its escape included.
-    #[cfg(all(test, feature = "nn"))]
+    #[cfg(feature = "nn")]
     pub(crate) fn bits(&self, value: i16) -> f64 {
         let index = self.index(value);
         let count = self.cumulative[index + 1] - self.cumulative[index];
@@ -97,7 +97,7 @@ impl Table {
     }
 }
 
-#[cfg(all(test, feature = "nn"))]
+#[cfg(feature = "nn")]
 fn escape_bits((distance, _): (u32, bool)) -> f64 {
     f64::from(2 * (distance + 1).ilog2() + 2)
 }

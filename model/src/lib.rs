@@ -28,6 +28,8 @@ pub mod evaluate;
 pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
+#[cfg(feature = "nn")]
+mod refine;
 #[cfg(feature = "train")]
 pub mod speed;
 #[cfg(feature = "nn")]
@@ -41,6 +43,8 @@ pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, sy
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
 pub use pixels::Image;
+#[cfg(feature = "nn")]
+pub use refine::Refinement;
 pub use weights::{LayerCost, Model, WeightsError};
 
 /// The frozen model of the golden tests.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Model, Quality};
+use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Model, Quality, Refinement};
 use bd_rate::{Curve, CurveError};
 use metrics::{Blockiness, MetricError, Metrics, Reference};
 use peers::{Peer, PeerError, PeerTool, Workbench};
@@ -92,6 +92,8 @@ pub struct Bottleneck {
     pub encoder: Encoder,
     /// Qualities to encode at.
     pub qualities: Vec<Quality>,
+    /// Effort to encode with, 0 to 9.
+    pub effort: u8,
 }
 
 /// One picture through one codec at one setting.
@@ -224,7 +226,8 @@ pub fn evaluate(
 /// Name, version, parameter and settings of each codec.
 fn subjects(bottleneck: Option<&Bottleneck>, peers: &[PeerTool]) -> Vec<(String, String, String, Vec<f64>)> {
     let ours = bottleneck.map(|b| {
-        let version = format!("profile {}, model {}", b.encoder.model().profile(), b.encoder.model().id());
+        let (model, effort) = (b.encoder.model(), b.effort);
+        let version = format!("profile {}, model {}, effort {effort}", model.profile(), model.id());
         let settings = b.qualities.iter().map(|&quality| percent(quality)).collect();
         (BOTTLENECK.to_owned(), version, "quality".to_owned(), settings)
     });
@@ -257,9 +260,10 @@ fn evaluate_picture(
     };
 
     let mut jobs = Vec::new();
-    if let Some(Bottleneck { encoder, qualities }) = bottleneck {
+    if let Some(Bottleneck { encoder, qualities, effort }) = bottleneck {
+        let how = Refinement { effort: *effort, ..Refinement::default() };
         for &quality in qualities {
-            let encoded = encoder.encode(image, quality);
+            let encoded = encoder.encode_refined(image, quality, &how);
             let quality = percent(quality);
             let bytes =
                 encoded.map_err(|source| EvaluateError::Encode { picture: picture(), quality, source })?;

@@ -3,18 +3,20 @@
 use super::rearrange::{beside, corners};
 use super::{Dims, Matrix, elementwise::sigmoid, matmul};
 
-/// Gradients of [`super::linear`] for `x` (R, K), `weight` (K, N) and the gradient (R, N) of its result.
-pub(crate) fn linear_backward(
-    x: &[f32],
-    weight: &[f32],
-    grad: &[f32],
-    n: usize,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+/// Gradient of [`super::linear`] in `x` (R, K), for `weight` (K, N) and the gradient (R, N) of its result.
+pub(crate) fn linear_backward(weight: &[f32], grad: &[f32], n: usize) -> Vec<f32> {
     let (k, rows) = (weight.len() / n, grad.len() / n);
+    let mut dx = vec![0.0; rows * k];
+    matmul(Matrix::new(grad, rows, n), Matrix::new(weight, k, n).t(), &mut dx, false);
+    dx
+}
+
+/// Gradients of [`super::linear`] in weight (K, N) and bias (N), for `x` (R, K) and the gradient of its result.
+pub(crate) fn linear_backward_weights(x: &[f32], grad: &[f32], n: usize) -> (Vec<f32>, Vec<f32>) {
+    let rows = grad.len() / n;
+    let k = x.len() / rows;
     let g = Matrix::new(grad, rows, n);
-    let mut dx = vec![0.0; x.len()];
-    matmul(g, Matrix::new(weight, k, n).t(), &mut dx, false);
-    let mut dw = vec![0.0; weight.len()];
+    let mut dw = vec![0.0; k * n];
     matmul(Matrix::new(x, rows, k).t(), g, &mut dw, false);
     let mut db = vec![0.0; n];
     pulp::Arch::new().dispatch(
@@ -27,7 +29,7 @@ pub(crate) fn linear_backward(
             }
         },
     );
-    (dx, dw, db)
+    (dw, db)
 }
 
 /// Gradient of [`super::gate`].

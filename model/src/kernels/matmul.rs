@@ -22,7 +22,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The transpose, without a copy.
-    #[cfg(feature = "train")]
+    #[cfg(feature = "nn")]
     pub(crate) fn t(self) -> Self {
         Matrix { rows: self.columns, columns: self.rows, transposed: !self.transposed, ..self }
     }

@@ -14,13 +14,13 @@ mod patches;
 mod rearrange;
 mod simd;
 
-#[cfg(feature = "train")]
+#[cfg(feature = "nn")]
 mod backward;
 
-#[cfg(feature = "train")]
+#[cfg(feature = "nn")]
 pub(crate) use backward::{
-    depthwise3_backward, gate_backward, linear_backward, scaled_add_backward, unfold2_backward,
-    unfold3_backward,
+    depthwise3_backward, gate_backward, linear_backward, linear_backward_weights, scaled_add_backward,
+    unfold2_backward, unfold3_backward,
 };
 pub(crate) use block::Block;
 #[cfg(feature = "nn")]
@@ -30,7 +30,7 @@ pub(crate) use elementwise::{gate, scaled_add};
 pub(crate) use integer::{PackedIntegers, integer_product};
 #[cfg(feature = "nn")]
 pub(crate) use matmul::linear;
-#[cfg(feature = "train")]
+#[cfg(feature = "nn")]
 pub(crate) use matmul::{Matrix, matmul};
 pub(crate) use packed::{Packed, Segment, lines, shuffles};
 pub(crate) use patches::{lapped_pixels, pad_row};

@@ -1,5 +1,6 @@
 //! The networks in candle: the encoder's transforms, and the trainer's graph.
 
+pub(crate) mod latents;
 pub(crate) mod ops;
 #[cfg(all(test, feature = "train"))]
 mod tests;

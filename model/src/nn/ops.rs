@@ -151,7 +151,6 @@ pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
 }
 
 /// Runs `f` on the values of contiguous f32 CPU tensors.
-#[cfg(feature = "train")]
 pub(crate) fn with_values<const N: usize, R>(
     tensors: [&Tensor; N],
     f: impl FnOnce([&[f32]; N]) -> Result<R>,
@@ -171,7 +170,6 @@ fn dims4(layout: &Layout) -> Result<(usize, Dims)> {
     Ok((n, Dims { h, w, c }))
 }
 
-#[cfg(feature = "train")]
 type Grads3 = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
 struct Linear;
@@ -202,17 +200,16 @@ impl CustomOp3 for Linear {
         Ok((CpuStorage::F32(out), shape.into()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
         let n = b.elem_count();
-        let (dx, dw, db) =
-            with_values([x, w, grad], |[xs, ws, gs]| Ok(kernels::linear_backward(xs, ws, gs, n)))?;
         let device = x.device();
-        Ok((
-            Some(Tensor::from_vec(dx, x.shape(), device)?),
-            Some(Tensor::from_vec(dw, w.shape(), device)?),
-            Some(Tensor::from_vec(db, n, device)?),
-        ))
+        let dx = with_values([w, grad], |[ws, gs]| Ok(kernels::linear_backward(ws, gs, n)))?;
+        let dx = Some(Tensor::from_vec(dx, x.shape(), device)?);
+        if !w.track_op() {
+            return Ok((dx, None, None));
+        }
+        let (dw, db) = with_values([x, grad], |[xs, gs]| Ok(kernels::linear_backward_weights(xs, gs, n)))?;
+        Ok((dx, Some(Tensor::from_vec(dw, w.shape(), device)?), Some(Tensor::from_vec(db, n, device)?)))
     }
 }
 
@@ -241,7 +238,6 @@ impl CustomOp3 for Depthwise3 {
         Ok((CpuStorage::F32(out), xl.shape().clone()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
         let (_, h, width, c) = x.dims4()?;
         let dims = Dims { h, w: width, c };
@@ -289,7 +285,6 @@ impl CustomOp3 for ScaledAdd {
         Ok((CpuStorage::F32(out), xl.shape().clone()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, branch: &Tensor, scale: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
         let (_, h, w, c) = x.dims4()?;
         let map = h * w * c;
@@ -329,7 +324,6 @@ impl CustomOp1 for Gate {
         Ok((CpuStorage::F32(out), shape.into()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let channels = res.dim(D::Minus1)?;
         let dx = with_values([x, grad], |[x, grad]| Ok(kernels::gate_backward(x, channels, grad)))?;
@@ -338,7 +332,6 @@ impl CustomOp1 for Gate {
 }
 
 /// Gradient of an unfolding of x (N, H, W, C): `back` adds one map's share of `grad` to its own.
-#[cfg(feature = "train")]
 fn unfold_backward(
     x: &Tensor,
     grad: &Tensor,
@@ -373,7 +366,6 @@ impl CustomOp1 for Unfold3 {
         Ok((CpuStorage::F32(out), (n, dims.h, dims.w, 9 * dims.c).into()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         unfold_backward(x, grad, kernels::unfold3_backward)
     }
@@ -399,7 +391,6 @@ impl CustomOp1 for Unfold2 {
         Ok((CpuStorage::F32(out), (n, corners.h, corners.w, 4 * dims.c).into()))
     }
 
-    #[cfg(feature = "train")]
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         unfold_backward(x, grad, |grad, dims, dx| kernels::unfold2_backward(grad, dims, self.grow, dx))
     }

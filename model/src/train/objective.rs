@@ -2,7 +2,8 @@
 
 use super::rate::{gaussian_bits, logistic_bits};
 use crate::architecture::Architecture;
-use crate::network::{Layer, Network, STEPS, group_at};
+use crate::network::{Layer, Network};
+use crate::nn::latents::{LatentGraph, straight_through};
 use crate::nn::{self, Parameters, ops, parameter};
 use crate::scale::{ACTIVATION_MAX, QUALITY_SHIFT, QUALITY_UNIT};
 use candle_core::{D, Device, Result, Tensor};
@@ -18,8 +19,7 @@ pub(super) struct Codec {
     analysis: Network,
     hyper_analysis: Network,
     hyper_synthesis: Network,
-    means: Vec<Network>,
-    correction: Network,
+    latents: LatentGraph,
     synthesis: Network,
     scale: Network,
 }
@@ -50,8 +50,7 @@ impl Codec {
             analysis: arch.analysis(),
             hyper_analysis: arch.hyper_analysis(),
             hyper_synthesis: arch.hyper_synthesis(),
-            means: (0..STEPS).map(|s| arch.mean(s)).collect(),
-            correction: arch.correction(),
+            latents: LatentGraph::new(arch),
             synthesis: arch.synthesis(),
             scale: arch.scale(),
         }
@@ -80,27 +79,11 @@ impl Codec {
 
         let level = self.levels(p, &z_hat, positions)?;
         let features = nn::run(&self.hyper_synthesis, p, &z_hat, &knots)?;
-        let masks = step_masks(n, h / 16, w / 16, self.arch.y, device)?;
-        let mut y_hat: Option<Tensor> = None;
-        let mut residual: Option<Tensor> = None;
-        for (network, mask) in self.means.iter().zip(&masks) {
-            let input = match &y_hat {
-                None => features.clone(),
-                Some(y_hat) => Tensor::cat(&[y_hat, &features], D::Minus1)?,
-            };
-            let mu = nn::run(network, p, &input, &knots)?;
-            let r = ((&y - &mu)? * mask)?;
-            let decoded = (((straight_through(&r)? + mu)?) * mask)?;
-            y_hat = Some(add(y_hat, decoded)?);
-            residual = Some(add(residual, r)?);
-        }
-        let (y_hat, residual) = (y_hat.expect("four steps"), residual.expect("four steps"));
+        let (residual, y_hat) = self.latents.run(p, &y, &features, &knots)?;
         let r_rate = quantiser.apply(&residual, &straight_through(&residual)?)?;
         let bits_y = gaussian_bits(&r_rate, &level)?;
 
-        let correction =
-            nn::run(&self.correction, p, &Tensor::cat(&[&y_hat, &features], D::Minus1)?, &knots)?;
-        let y_hat = (y_hat + correction)?.broadcast_mul(&log_gain.neg()?.exp()?)?;
+        let y_hat = y_hat.broadcast_mul(&log_gain.neg()?.exp()?)?;
         let x_hat = nn::run(&self.synthesis, p, &y_hat, &knots)?;
 
         let pixels = (h * w) as f64;
@@ -188,34 +171,6 @@ fn blocking(x_hat: &Tensor) -> Result<Tensor> {
             + (mean(&|at| at.is_multiple_of(16))? - &elsewhere)?.relu()?
     };
     excess(1, h)? + excess(2, w)?
-}
-
-fn add(sum: Option<Tensor>, term: Tensor) -> Result<Tensor> {
-    match sum {
-        Some(sum) => sum + term,
-        None => Ok(term),
-    }
-}
-
-/// Rounds; the gradient passes as if it had not.
-fn straight_through(x: &Tensor) -> Result<Tensor> {
-    x + (x.round()? - x)?.detach()
-}
-
-/// For each step, 1 where it codes and 0 elsewhere: (N, H, W, channels).
-fn step_masks(n: usize, h: usize, w: usize, channels: usize, device: &Device) -> Result<Vec<Tensor>> {
-    let group = channels / STEPS;
-    (0..STEPS)
-        .map(|step| {
-            let mut mask = vec![0.0f32; h * w * channels];
-            for (at, cell) in mask.chunks_exact_mut(channels).enumerate() {
-                cell[group_at(step, at / w, at % w) * group..][..group].fill(1.0);
-            }
-            Tensor::from_vec(mask, (1, h, w, channels), device)?
-                .broadcast_as((n, h, w, channels))?
-                .contiguous()
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! `bottleneck encode`: a picture to a code.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use bottleneck_client::Image;
 use bottleneck_model::ingest::{self, Options, parse_background};
 use bottleneck_model::target::{Search, largest_within};
-use bottleneck_model::{Backend, Encoder, Quality};
+use bottleneck_model::{Backend, Encoder, Quality, Refinement};
 use clap::{Args, ValueEnum};
 
 use crate::files::{self, Output};
@@ -29,6 +31,12 @@ pub(crate) struct Arguments {
     /// Like --target-size, in bits per pixel
     #[arg(long, value_name = "B", conflicts_with = "quality", value_parser = positive)]
     target_bpp: Option<f64>,
+    /// Time to spend on a better code, 0 to 9: the latents of the picture are refined
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
+    effort: u8,
+    /// Ends refining a code after so many seconds, with the best found until then
+    #[arg(long, value_name = "S", value_parser = positive)]
+    max_seconds: Option<f64>,
     /// Model in this build to encode with
     #[arg(long, default_value = "lite")]
     profile: Profile,
@@ -69,8 +77,8 @@ fn colour(text: &str) -> Result<[u8; 3], String> {
 }
 
 fn positive(text: &str) -> Result<f64, String> {
-    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0);
-    value.ok_or_else(|| "allowed are numbers above 0".into())
+    let value = text.parse().ok().filter(|value: &f64| (0.0..1e9).contains(value) && *value > 0.0);
+    value.ok_or_else(|| "allowed are numbers above 0 and below a thousand million".into())
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
@@ -118,19 +126,28 @@ fn encoder(arguments: &Arguments) -> anyhow::Result<Encoder> {
 }
 
 fn encode(encoder: &Encoder, image: &Image, arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
-    let mut progress = Progress::new();
+    let progress = Mutex::new(Progress::new());
+    let show = |text: &str| progress.lock().expect("no thread panics with it").show(text);
     let (width, height) = (image.width, image.height);
+    let refine = |quality: Quality| {
+        let text = format!("encoding {width}×{height} at quality {:.2}", quality.percent());
+        show(&text);
+        let share = |share: f64| show(&format!("{text}, refining: {:.0} %", 100.0 * share));
+        let limit = arguments.max_seconds.map(Duration::from_secs_f64);
+        let how = Refinement {
+            effort: arguments.effort,
+            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            progress: Some(&share),
+            ..Refinement::default()
+        };
+        encoder.encode_refined(image, quality, &how)
+    };
     let pixels = f64::from(width) * f64::from(height);
     let target = arguments.target_size.or(arguments.target_bpp.map(|bpp| (bpp * pixels / 8.0) as u64));
     let Some(target) = target else {
-        progress.show(&format!("encoding {width}×{height}"));
-        let quality = Quality::from_percent(arguments.quality).context("the quality is out of range")?;
-        return Ok(encoder.encode(image, quality)?);
+        return Ok(refine(Quality::from_percent(arguments.quality).context("the quality is out of range")?)?);
     };
-    let search = largest_within(target, |quality| {
-        progress.show(&format!("encoding {width}×{height}, trying quality {:.2}", quality.percent()));
-        encoder.encode(image, quality)
-    })?;
+    let search = largest_within(target, refine)?;
     match search {
         Search::Found(code) => Ok(code),
         Search::Unreachable { smallest } => {

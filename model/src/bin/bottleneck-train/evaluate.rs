@@ -24,6 +24,9 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = quality,
           default_value = "0,10,25,40,55,70,85,100")]
     qualities: Vec<Quality>,
+    /// Time to spend on better codes, 0 to 9
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
+    effort: u8,
     /// Folder of published rate–distortion points (JSON) to compare with, if the
     /// pictures are the 24 of the Kodak set, which they were measured on
     #[arg(long, value_name = "DIR")]
@@ -98,7 +101,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<()> {
             }
             None => Encoder::lite(Backend::Cpu).context("the lite model of this build")?,
         };
-        Some(Bottleneck { encoder, qualities: args.qualities })
+        Some(Bottleneck { encoder, qualities: args.qualities, effort: args.effort })
     };
 
     let terminal = std::io::stderr().is_terminal();

@@ -1,0 +1,450 @@
+//! Better latents for more time: y is moved down the gradient of its own picture's rate–distortion cost, as the
+//! trainer computes it (Yang, Bamler & Mandt 2020: closing the amortisation gap of the encoder). z stays.
+//!
+//! A picture is refined by strips, in tiles with a margin, so that memory is bounded. What the tiles do is an
+//! approximation near their borders; whether a strip is kept is decided by the decoder itself.
+
+use crate::encode::{EncodeError, Encoder, Latents, Strip};
+use crate::entropy::Table;
+use crate::kernels::Dims;
+use crate::latents::walk;
+use crate::network::Network;
+use crate::nn::latents::LatentGraph;
+use crate::nn::ops::with_values;
+use crate::nn::{self, Parameters};
+use crate::pixels::to_network;
+use crate::plain::{Map, Scratch};
+use crate::weights::floats_of;
+use bottleneck_proto::STRIP_ROWS;
+use candle_core::{Device, Result, Tensor, Var};
+use rayon::prelude::*;
+use safetensors::SafeTensors;
+use std::convert::Infallible;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How long to refine.
+#[derive(Clone, Copy, Default)]
+pub struct Refinement<'a> {
+    /// 0 (not at all) to 9.
+    pub effort: u8,
+    /// When to end with the best found so far.
+    pub deadline: Option<Instant>,
+    /// Ends with the best found so far once it is set.
+    pub stop: Option<&'a AtomicBool>,
+    /// Told the share that is done, 0 to 1, after every strip.
+    pub progress: Option<&'a (dyn Fn(f64) + Sync)>,
+}
+
+impl Refinement<'_> {
+    /// The highest effort.
+    pub const MAX_EFFORT: u8 = 9;
+
+    fn over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    fn iterations(&self) -> i32 {
+        ITERATIONS[usize::from(self.effort.min(Refinement::MAX_EFFORT))]
+    }
+}
+
+/// Gradient steps of each effort.
+const ITERATIONS: [i32; 10] = [0, 1, 2, 4, 7, 11, 18, 35, 75, 160];
+/// Largest side of a tile, in cells of 16 pixels.
+const TILE: usize = 48;
+/// Cells around a tile that are seen and not changed.
+const MARGIN: usize = 4;
+/// Cells at a strip's border with another that are not changed: their pixels depend on both strips.
+const FROZEN: usize = 2;
+/// Rows of a neighbour's ŷ that the cost of a strip is measured with; those nearest are counted.
+const NEIGHBOUR: usize = 8;
+
+/// The decoder's networks as a graph.
+pub(crate) struct Refiner {
+    parameters: Parameters,
+    latents: LatentGraph,
+    synthesis: Network,
+    /// One for each scale level.
+    slopes: Vec<Slopes>,
+}
+
+/// What a residual costs more in bits for each step up, between the integers from −REACH to REACH.
+struct Slopes([f32; 2 * Slopes::REACH as usize]);
+
+impl Slopes {
+    const REACH: i16 = 32;
+
+    fn new(table: &Table) -> Slopes {
+        let mut slopes = [0.0; 2 * Slopes::REACH as usize];
+        for (slope, n) in slopes.iter_mut().zip(-Slopes::REACH..) {
+            *slope = (table.bits(n + 1) - table.bits(n)) as f32;
+        }
+        Slopes(slopes)
+    }
+
+    /// Bits are taken as linear between integers: the slope that rounding with uniform noise sees on average.
+    fn at(&self, residual: f32) -> f32 {
+        let below = residual.floor().clamp(f32::from(-Slopes::REACH), f32::from(Slopes::REACH - 1));
+        self.0[(below as i32 + i32::from(Slopes::REACH)) as usize]
+    }
+}
+
+/// A strip's constants.
+struct Scene<'a> {
+    strip: &'a Strip<'a>,
+    latents: &'a Latents,
+    /// (4·z_h, 4·z_w, hyper).
+    features: Map,
+    /// (4·z_h, 4·z_w, y).
+    levels: Map,
+    /// Whether another strip lies above and below.
+    neighbours: [bool; 2],
+}
+
+/// Cells that are changed, and those that are seen.
+struct Tile {
+    own: [Range<usize>; 2],
+    seen: [Range<usize>; 2],
+}
+
+impl Encoder {
+    /// Moves y of a picture's strips (all of them, from the top) towards a lower λ · MSE + bits, by `how` much;
+    /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 160 gradient steps.
+    ///
+    /// # Errors
+    /// Failures of the tensor library.
+    pub fn refine(
+        &self,
+        strips: &[Strip<'_>],
+        latents: &mut [Latents],
+        how: &Refinement<'_>,
+    ) -> std::result::Result<(), EncodeError> {
+        let mut above = None;
+        for at in 0..strips.len() {
+            if how.over() || how.effort == 0 {
+                break;
+            }
+            let below = latents.get(at + 1).map(|below| self.coded(below).1);
+            let neighbours = [above.as_ref(), below.as_ref()];
+            let (plain, y_hat) = self.cost(&strips[at], &latents[at], neighbours);
+            let moved = self.descend(&strips[at], &latents[at], neighbours.map(|n| n.is_some()), how)?;
+            let start = latents[at].y.clone();
+            let mut best = (plain, y_hat, start.clone());
+            // The way may have gone too far: half of it, and so on while that is better.
+            for share in [1.0, 0.5, 0.25] {
+                latents[at].y = between(&start, &moved, share);
+                let (cost, y_hat) = self.cost(&strips[at], &latents[at], neighbours);
+                if cost < best.0 {
+                    best = (cost, y_hat, latents[at].y.clone());
+                } else if best.0 < plain {
+                    break;
+                }
+            }
+            latents[at].y = best.2;
+            above = Some(best.1);
+            if let Some(progress) = how.progress {
+                progress((at + 1) as f64 / strips.len() as f64);
+            }
+        }
+        Ok(())
+    }
+
+    fn refiner(&self) -> &Refiner {
+        self.refiner.get_or_init(|| {
+            let model = self.model();
+            let file = SafeTensors::deserialize(model.decoder_bytes()).expect("the model was read from it");
+            let mut parameters = Parameters::new();
+            for (name, shape) in model.architecture.decoder_networks().iter().flat_map(Network::parameters) {
+                let values = floats_of(&file, &name, &shape).expect("the model was read from it");
+                let tensor =
+                    Tensor::from_vec(values, shape, &Device::Cpu).expect("as many as the shape says");
+                parameters.insert(name, tensor);
+            }
+            Refiner {
+                parameters,
+                latents: LatentGraph::new(&model.architecture),
+                synthesis: model.architecture.synthesis(),
+                slopes: model.tables.residual.iter().map(Slopes::new).collect(),
+            }
+        })
+    }
+
+    /// Bits of a strip's latents under the coder's tables, and the ŷ that a decoder makes of them.
+    fn coded(&self, latents: &Latents) -> (f64, Map) {
+        let tables = self.model().tables.z(latents.quality);
+        let z = latents.z.iter().enumerate();
+        let mut bits: f64 = z.map(|(i, &z)| tables[i % tables.len()].bits(z)).sum();
+        let Ok(y_hat) = walk(
+            self.model(),
+            latents.quality,
+            latents.grid,
+            &latents.z,
+            &mut Scratch::default(),
+            |level, row, column, channel, mean| {
+                let residual = latents.residual(row, column, channel, mean);
+                bits += self.model().tables.residual[usize::from(level)].bits(residual);
+                Ok::<_, Infallible>(residual)
+            },
+        );
+        (bits, y_hat)
+    }
+
+    /// λ/3 · squared error + bits of a strip, and its ŷ. The error is that of all pixels that the strip bears on.
+    fn cost(&self, strip: &Strip<'_>, latents: &Latents, [above, below]: [Option<&Map>; 2]) -> (f64, Map) {
+        let (bits, y_hat) = self.coded(latents);
+        let first = above.map(|map| map.rows(map.dims.h.saturating_sub(NEIGHBOUR)..map.dims.h));
+        let last = below.map(|map| map.rows(0..map.dims.h.min(NEIGHBOUR)));
+        let maps: Vec<&Map> = first.iter().chain([&y_hat]).chain(&last).collect();
+        let rows = maps.iter().map(|map| map.dims.h).sum();
+        let data = maps.iter().flat_map(|map| map.data.iter().copied()).collect();
+        let stack = Map { dims: Dims { h: rows, ..y_hat.dims }, data };
+
+        let image = strip.image();
+        let (width, height) = (image.width as usize, image.height as usize);
+        let start = strip.index() * STRIP_ROWS as usize - first.as_ref().map_or(0, |map| 16 * map.dims.h);
+        let end = (start + 16 * rows).min(height);
+        let mut rgb = vec![0; (end - start) * width * 3];
+        let position = crate::quality::position(latents.quality);
+        let scratch = &mut Scratch::default();
+        self.model().networks.picture("synthesis", &stack, position, scratch, (0, width), &mut rgb);
+        // The outermost rows of a neighbour lack what lies beyond them.
+        let skip =
+            |neighbour: &Option<Map>| neighbour.as_ref().map_or(0, |map| 16 * (map.dims.h / 2) * width * 3);
+        let counted = skip(&first)..rgb.len() - if end == height { 0 } else { skip(&last) };
+        let original = &image.rgb[start * width * 3..];
+        let error: u64 = rgb[counted.clone()]
+            .iter()
+            .zip(&original[counted])
+            .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+            .sum();
+        (self.lambda(latents) / 3.0 * error as f64 + bits, y_hat)
+    }
+
+    fn lambda(&self, latents: &Latents) -> f64 {
+        f64::from(self.model().architecture.lambda_at(crate::quality::position(latents.quality)))
+    }
+
+    /// Refined y of a strip.
+    fn descend(
+        &self,
+        strip: &Strip<'_>,
+        latents: &Latents,
+        neighbours: [bool; 2],
+        how: &Refinement<'_>,
+    ) -> Result<Map> {
+        let model = self.model();
+        let grid = latents.grid;
+        let position = crate::quality::position(latents.quality);
+        let mut z = Map::zeros(grid.z_h, grid.z_w, model.architecture.z);
+        z.data.iter_mut().zip(&latents.z).for_each(|(f, &i)| *f = f32::from(i));
+        let features = model.networks.run("hyper_synthesis", &[&z], position, &mut Scratch::default());
+        let levels = model.scale.levels(&latents.z, grid.z_h, grid.z_w, latents.quality);
+        let mut level_map = Map::zeros(4 * grid.z_h, 4 * grid.z_w, model.architecture.y);
+        level_map.data.iter_mut().zip(levels).for_each(|(f, level)| *f = f32::from(level));
+        let scene = Scene { strip, latents, features, levels: level_map, neighbours };
+
+        let tiles = tiles(latents.y.dims);
+        let refined =
+            tiles.par_iter().map(|tile| self.tile(&scene, tile, how)).collect::<Result<Vec<_>>>()?;
+        let mut y = latents.y.clone();
+        for (tile, values) in tiles.iter().zip(&refined) {
+            paste(values, tile, &mut y);
+        }
+        Ok(y)
+    }
+
+    /// Gradient descent (Adam, with one scale for all) on one tile: its y, margin included.
+    fn tile(&self, scene: &Scene<'_>, tile: &Tile, how: &Refinement<'_>) -> Result<Map> {
+        let graph = Graph::new(self, scene, tile)?;
+        let mut y = crop(&scene.latents.y, tile);
+        let free = free(scene, tile, y.dims);
+        let (mut first, mut second) = (vec![0.0f32; y.data.len()], 0.0f64);
+        let count = how.iterations();
+        let (decay, decay_second) = (0.8f32, 0.9f64);
+        for iteration in 0..count {
+            if how.over() {
+                break;
+            }
+            let gradient = graph.gradient(&y)?;
+            let square = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>() / gradient.len() as f64;
+            second = decay_second * second + (1.0 - decay_second) * square;
+            let scale = (second / (1.0 - decay_second.powi(iteration + 1))).sqrt().max(1e-12) as f32;
+            let bias = 1.0 - decay.powi(iteration + 1);
+            let along = f64::from(iteration) / f64::from(count);
+            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * along).cos();
+            let step = (STEP * f64::from(count).powf(-0.6) * cosine) as f32;
+            for (((y, m), g), &free) in y.data.iter_mut().zip(&mut first).zip(gradient).zip(&free) {
+                *m = decay * *m + (1.0 - decay) * g;
+                if free {
+                    *y -= step * (*m / bias / scale).clamp(-5.0, 5.0);
+                }
+            }
+        }
+        Ok(y)
+    }
+}
+
+/// Length of the first step for one iteration, in quantiser steps for a gradient of the mean size.
+const STEP: f64 = 0.06;
+
+/// The cost of a tile as a function of its y.
+struct Graph<'a> {
+    refiner: &'a Refiner,
+    features: Tensor,
+    levels: Vec<u8>,
+    slopes: &'a [Slopes],
+    knots: Tensor,
+    inverse_gain: Tensor,
+    original: Tensor,
+    /// 1 for pixels that count.
+    counts: Tensor,
+    /// λ/3 · 127.5²: what a squared error of −1..=1 values costs in bits.
+    price: f64,
+}
+
+impl<'a> Graph<'a> {
+    fn new(encoder: &'a Encoder, scene: &Scene<'_>, tile: &Tile) -> Result<Graph<'a>> {
+        let device = &Device::Cpu;
+        let quality = scene.latents.quality;
+        let tensor = |map: &Map| {
+            let Dims { h, w, c } = map.dims;
+            Tensor::from_slice(&map.data, (1, h, w, c), device)
+        };
+        let inverse: Vec<f32> = encoder.model().log_gain(quality).iter().map(|g| (-g).exp()).collect();
+        let channels = inverse.len();
+        let (original, counts) = pixels(scene, tile);
+        Ok(Graph {
+            refiner: encoder.refiner(),
+            features: tensor(&crop(&scene.features, tile))?,
+            levels: crop(&scene.levels, tile).data.iter().map(|&level| level as u8).collect(),
+            slopes: &encoder.refiner().slopes,
+            knots: nn::knot_weights(&[crate::quality::position(quality)], device)?,
+            inverse_gain: Tensor::from_vec(inverse, (1, 1, 1, channels), device)?,
+            original: tensor(&original)?,
+            counts: tensor(&counts)?,
+            price: encoder.lambda(scene.latents) / 3.0 * 127.5 * 127.5,
+        })
+    }
+
+    /// Gradient of the cost at `y`: rounding counts as the identity.
+    fn gradient(&self, y: &Map) -> Result<Vec<f32>> {
+        let Dims { h, w, c } = y.dims;
+        let p = &self.refiner.parameters;
+        let y = Var::from_slice(&y.data, (1, h, w, c), &Device::Cpu)?;
+        let (residual, y_hat) = self.refiner.latents.run(p, y.as_tensor(), &self.features, &self.knots)?;
+        let slopes: Vec<f32> = with_values([&residual], |[r]| {
+            Ok(r.iter().zip(&self.levels).map(|(&r, &level)| self.slopes[usize::from(level)].at(r)).collect())
+        })?;
+        let bits = (residual * Tensor::from_vec(slopes, (1, h, w, c), &Device::Cpu)?)?.sum_all()?;
+        let x_hat =
+            nn::run(&self.refiner.synthesis, p, &y_hat.broadcast_mul(&self.inverse_gain)?, &self.knots)?;
+        let error = ((x_hat - &self.original)?.broadcast_mul(&self.counts)?).sqr()?.sum_all()?;
+        let mut gradients = ((error * self.price)? + bits)?.backward()?;
+        let gradient = gradients.remove(y.as_tensor()).expect("the cost depends on y");
+        gradient.flatten_all()?.to_vec1()
+    }
+}
+
+/// The map that lies `share` of the way from `start` to `end`.
+fn between(start: &Map, end: &Map, share: f32) -> Map {
+    let data = start.data.iter().zip(&end.data).map(|(a, b)| a + share * (b - a)).collect();
+    Map { dims: start.dims, data }
+}
+
+/// Splits a strip's map into tiles of about equal size.
+fn tiles(dims: Dims) -> Vec<Tile> {
+    let split = |length: usize| -> Vec<Range<usize>> {
+        let count = length.div_ceil(TILE);
+        // Even borders: the coding steps follow a 2×2 pattern.
+        let border = |i: usize| if i == count { length } else { (length * i / count).next_multiple_of(2) };
+        (0..count).map(|i| border(i)..border(i + 1)).collect()
+    };
+    let seen =
+        |own: &Range<usize>, length: usize| own.start.saturating_sub(MARGIN)..(own.end + MARGIN).min(length);
+    let (rows, columns) = (split(dims.h), split(dims.w));
+    let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
+    pairs
+        .map(|(row, column)| Tile {
+            own: [row.clone(), column.clone()],
+            seen: [seen(row, dims.h), seen(column, dims.w)],
+        })
+        .collect()
+}
+
+/// The part of a map that a tile sees.
+fn crop(map: &Map, tile: &Tile) -> Map {
+    let [rows, columns] = &tile.seen;
+    let (w, c) = (map.dims.w, map.dims.c);
+    let part = |row: usize| &map.data[(row * w + columns.start) * c..(row * w + columns.end) * c];
+    Map {
+        dims: Dims { h: rows.len(), w: columns.len(), c },
+        data: rows.clone().flat_map(|row| part(row).iter().copied()).collect(),
+    }
+}
+
+/// Puts a tile's own cells into `map`.
+fn paste(values: &Map, tile: &Tile, map: &mut Map) {
+    let ([own_rows, own_columns], [seen_rows, seen_columns]) = (&tile.own, &tile.seen);
+    let c = map.dims.c;
+    for row in own_rows.clone() {
+        let from = ((row - seen_rows.start) * values.dims.w + own_columns.start - seen_columns.start) * c;
+        let to = (row * map.dims.w + own_columns.start) * c;
+        map.data[to..to + own_columns.len() * c]
+            .copy_from_slice(&values.data[from..from + own_columns.len() * c]);
+    }
+}
+
+/// Which values of a tile may change.
+fn free(scene: &Scene<'_>, tile: &Tile, dims: Dims) -> Vec<bool> {
+    let height = scene.latents.y.dims.h;
+    let [above, below] = scene.neighbours;
+    let mut free = Vec::with_capacity(dims.len());
+    for row in tile.seen[0].clone() {
+        let frozen = (above && row < FROZEN) || (below && row + FROZEN >= height);
+        for column in tile.seen[1].clone() {
+            let own = tile.own[0].contains(&row) && tile.own[1].contains(&column);
+            free.extend(std::iter::repeat_n(own && !frozen, dims.c));
+        }
+    }
+    free
+}
+
+/// The pixels that a tile sees (rows, columns, 3), and 1 for those that count (rows, columns, 1): not those beyond
+/// the picture, nor those of the outermost cells at borders where the picture goes on.
+fn pixels(scene: &Scene<'_>, tile: &Tile) -> (Map, Map) {
+    let image = scene.strip.image();
+    let (width, height) = (image.width as usize, image.height as usize);
+    let dims = scene.latents.y.dims;
+    let [rows, columns] = &tile.seen;
+    let start = scene.strip.index() * STRIP_ROWS as usize;
+    let (h, w) = (16 * rows.len(), 16 * columns.len());
+    let (mut original, mut counts) = (Map::zeros(h, w, 3), Map::zeros(h, w, 1));
+    let [above, below] = scene.neighbours;
+    let inner = [
+        (above || rows.start > 0, below || rows.end < dims.h, h),
+        (columns.start > 0, columns.end < dims.w, w),
+    ];
+    let counted = |at: usize, (before, after, length): (bool, bool, usize)| {
+        !(before && at < 16 || after && at + 16 >= length)
+    };
+    for row in 0..h {
+        let y = start + 16 * rows.start + row;
+        for column in 0..w {
+            let x = 16 * columns.start + column;
+            let from = (y.min(height - 1) * width + x.min(width - 1)) * 3;
+            let to = row * w + column;
+            for channel in 0..3 {
+                original.data[3 * to + channel] = to_network(image.rgb[from + channel]);
+            }
+            let counts_here = y < height && x < width && counted(row, inner[0]) && counted(column, inner[1]);
+            counts.data[to] = f32::from(u8::from(counts_here));
+        }
+    }
+    (original, counts)
+}
+
+#[cfg(test)]
+mod tests;
