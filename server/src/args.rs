@@ -1,4 +1,4 @@
-use bottleneck_server::Config;
+use bottleneck_server::{Config, StoreConfig, StorePlace};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +58,13 @@ pub(crate) struct Args {
     /// Profile or id of the model used where a request names none: the first by default.
     #[arg(long, env = "BOTTLENECK_DEFAULT", value_name = "MODEL")]
     default: Option<String>,
+    /// Where images are kept: a folder, which is made with the first image; s3://BUCKET/PREFIX, with region and
+    /// credentials from the usual AWS_… variables; or `memory`, which forgets.
+    #[arg(long, env = "BOTTLENECK_STORE", value_name = "STORE", default_value = "bottleneck-images")]
+    store: StorePlace,
+    /// Address of an S3-compatible service that is not Amazon's, such as http://127.0.0.1:9000.
+    #[arg(long, env = "BOTTLENECK_S3_ENDPOINT", value_name = "URL")]
+    s3_endpoint: Option<String>,
     /// Where to run the networks.
     #[arg(long, env = "BOTTLENECK_DEVICE", value_enum, default_value = "auto")]
     pub(crate) device: Device,
@@ -121,6 +128,12 @@ struct Limits {
     /// Longest time to encode a picture once it is begun; then 504.
     #[arg(long, env = "BOTTLENECK_ENCODE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().encode_timeout.as_secs())]
     encode_timeout: u64,
+    /// Longest time for one operation of the image store; then 503.
+    #[arg(long, env = "BOTTLENECK_STORE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().store.timeout.as_secs())]
+    store_timeout: u64,
+    /// Bytes of transcoded images that are kept in memory.
+    #[arg(long, env = "BOTTLENECK_TRANSCODE_CACHE", value_name = "BYTES", default_value_t = Config::default().transcode_cache)]
+    transcode_cache: u64,
 }
 
 impl Args {
@@ -142,6 +155,12 @@ impl Args {
             decode_timeout: Duration::from_secs(limits.decode_timeout),
             queue_timeout: Duration::from_secs(limits.queue_timeout),
             encode_timeout: Duration::from_secs(limits.encode_timeout),
+            transcode_cache: limits.transcode_cache,
+            store: StoreConfig {
+                place: self.store.clone(),
+                s3_endpoint: self.s3_endpoint.clone(),
+                timeout: Duration::from_secs(limits.store_timeout),
+            },
             default_model: self.default.clone(),
         }
     }

@@ -15,6 +15,7 @@ mod error;
 mod etag;
 mod guard;
 mod health;
+mod images;
 mod inference;
 mod info;
 mod job;
@@ -30,6 +31,7 @@ mod request_log;
 mod self_test;
 mod serve;
 mod state;
+mod store;
 mod upload;
 
 use axum::Router;
@@ -44,6 +46,7 @@ pub use metrics::metrics_app;
 pub use openapi::description;
 pub use serve::serve;
 pub use state::{AppState, StartError};
+pub use store::{StoreConfig, StorePlace, StorePlaceError};
 
 /// Every route of the service, for a socket ([`serve`]) or for a test without one.
 pub fn app(state: AppState) -> Router {
@@ -55,6 +58,7 @@ pub fn app(state: AppState) -> Router {
         .route("/v1/encode", post(encode::post))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}/decoder", get(models::decoder))
+        .merge(images::router())
         .merge(page::router())
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -29,6 +29,10 @@ pub(crate) enum Stage {
     Analysis,
     /// Entropy coding, for a strip.
     Entropy,
+    /// Writing a code to the image store.
+    Store,
+    /// An image's code to WebP, JPEG or PNG.
+    Transcode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,6 +108,8 @@ impl Metrics {
             Stage::Queue => "queue",
             Stage::Analysis => "analysis",
             Stage::Entropy => "entropy",
+            Stage::Store => "store",
+            Stage::Transcode => "transcode",
         };
         self.stages.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64());
     }

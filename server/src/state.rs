@@ -2,9 +2,11 @@ use crate::catalogue::{Catalogue, ModelsError};
 use crate::codec::ServedModel;
 use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
+use crate::images::Renditions;
 use crate::inference::Inference;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::store::{ImageStore, StorePlaceError};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
@@ -27,6 +29,9 @@ pub enum StartError {
     /// A limit that cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Images cannot be kept where they should be.
+    #[error(transparent)]
+    Store(#[from] StorePlaceError),
     /// A model failed its self-test.
     #[error("{0}")]
     SelfTest(String),
@@ -48,6 +53,8 @@ struct Shared {
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     decoders: Arc<Semaphore>,
+    store: ImageStore,
+    renditions: Renditions,
 }
 
 impl AppState {
@@ -63,7 +70,10 @@ impl AppState {
         let uploads = Arc::new(Semaphore::new(config.upload_memory));
         let decoders = Arc::new(Semaphore::new(config.decoders));
         let models = RwLock::new(models);
-        let shared = Shared { config, models, inference, phase, uploads, queue, metrics, decoders };
+        let store = ImageStore::open(&config.store)?;
+        let renditions = Renditions::new(config.transcode_cache);
+        let shared =
+            Shared { config, models, inference, phase, uploads, queue, metrics, decoders, store, renditions };
         Ok(AppState(Arc::new(shared)))
     }
 
@@ -142,6 +152,16 @@ impl AppState {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    /// Where images are kept.
+    pub(crate) fn store(&self) -> &ImageStore {
+        &self.0.store
+    }
+
+    /// Images in other forms, made lately.
+    pub(crate) fn renditions(&self) -> &Renditions {
+        &self.0.renditions
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

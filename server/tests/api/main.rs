@@ -3,6 +3,7 @@
 mod common;
 mod encode;
 mod health;
+mod images;
 mod limits;
 mod metrics;
 mod models;
