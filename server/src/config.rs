@@ -1,3 +1,4 @@
+use crate::access::AccessConfig;
 use crate::store::StoreConfig;
 use bottleneck_proto::Limits;
 use std::time::Duration;
@@ -41,6 +42,11 @@ pub struct Config {
     pub transcode_cache: u64,
     /// Where images are kept.
     pub store: StoreConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// Time for which a service that is to end still serves, but is not ready any more: in it load balancers
+    /// learn to ask others.
+    pub drain_delay: Duration,
     /// Profile or id of the model used where a request names none; without one, the first.
     pub default_model: Option<String>,
 }
@@ -68,6 +74,8 @@ impl Default for Config {
             encode_timeout: Duration::from_secs(180),
             transcode_cache: 64 << 20,
             store: StoreConfig::default(),
+            access: AccessConfig::default(),
+            drain_delay: Duration::ZERO,
             default_model: None,
         }
     }
@@ -83,6 +91,12 @@ pub enum ConfigError {
         name: &'static str,
         /// Largest value allowed.
         max: usize,
+    },
+    /// Not an origin.
+    #[error("{found:?} is not an origin such as https://example.org, nor *")]
+    Origin {
+        /// What was given.
+        found: String,
     },
     /// The largest picture allowed would never be taken.
     #[error("the limit queue_pixels ({queue_pixels}) must be at least max_pixels ({max_pixels})")]

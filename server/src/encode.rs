@@ -44,6 +44,7 @@ use tracing::{Instrument, Span, info_span};
             ("x-bottleneck-psnr" = Option<String>, description = "dB over RGB, with measure=psnr"),
         )),
         (status = 400, response = Refused),
+        (status = 401, response = Refused),
         (status = 408, response = Refused),
         (status = 413, response = Refused),
         (status = 415, response = Refused),

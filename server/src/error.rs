@@ -1,7 +1,7 @@
 use crate::metrics::Rejection;
 use crate::store::StoreFailure;
 use axum::extract::OriginalUri;
-use axum::http::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::EncodeError;
@@ -74,6 +74,18 @@ pub(crate) enum ApiError {
     StoredCode(ContainerError),
     #[error("the code of this image does not decode: {0}; it can be had as it is, as .bnk")]
     Undecodable(String),
+    #[error("this needs an API key: send it as `Authorization: Bearer KEY`")]
+    NoKey,
+    #[error("the API key is not one of this service's")]
+    WrongKey,
+    #[error("this address needs a signature, or the request an API key")]
+    Unsigned,
+    #[error("the signature is not that of this address")]
+    WrongSignature,
+    #[error("the signed address has expired")]
+    Expired,
+    #[error("the API key {key:?} is used too often: try again in {retry_after} s")]
+    Rate { key: String, retry_after: u64 },
     /// Becomes [`ApiError::NotFound`] where the address is known.
     #[error("there is no such image")]
     ImageGone,
@@ -126,7 +138,11 @@ impl ApiError {
                 // 413 is for bytes; these are pixels, and options that do not fit the picture.
                 ErrorKind::TooLarge | ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             },
-            ApiError::QueueFull { .. } | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::NoKey | ApiError::WrongKey | ApiError::Unsigned => StatusCode::UNAUTHORIZED,
+            ApiError::WrongSignature | ApiError::Expired => StatusCode::FORBIDDEN,
+            ApiError::QueueFull { .. } | ApiError::UploadsFull | ApiError::Rate { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             ApiError::QueueTimeout { .. } | ApiError::Starting | ApiError::Draining | ApiError::Failed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -172,6 +188,12 @@ impl ApiError {
             ApiError::Undecodable(_) => "undecodable",
             ApiError::ImageGone => "not_found",
             ApiError::Store(_) => "store",
+            ApiError::NoKey => "no_key",
+            ApiError::WrongKey => "wrong_key",
+            ApiError::Unsigned => "unsigned",
+            ApiError::WrongSignature => "wrong_signature",
+            ApiError::Expired => "expired",
+            ApiError::Rate { .. } => "key_rate",
             ApiError::Shared(error) => error.reason(),
             ApiError::Internal(_) => "internal",
         }
@@ -179,9 +201,9 @@ impl ApiError {
 
     fn retry_after(&self) -> Option<HeaderValue> {
         match self {
-            ApiError::QueueFull { retry_after } | ApiError::QueueTimeout { retry_after } => {
-                Some((*retry_after).into())
-            }
+            ApiError::QueueFull { retry_after }
+            | ApiError::QueueTimeout { retry_after }
+            | ApiError::Rate { retry_after, .. } => Some((*retry_after).into()),
             ApiError::UploadsFull | ApiError::Starting => Some(1.into()),
             // Time for a load balancer to notice, or for a restart.
             ApiError::Draining | ApiError::Failed | ApiError::Store(_) => Some(5.into()),
@@ -223,6 +245,9 @@ impl ApiError {
             && let Ok(content_range) = HeaderValue::try_from(format!("bytes */{size}"))
         {
             response.headers_mut().insert(CONTENT_RANGE, content_range);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds);

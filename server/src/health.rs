@@ -29,7 +29,7 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Result<impl IntoRes
             Ok((UNCACHED_TEXT, "ready\n"))
         }
         Phase::Starting => Err(ApiError::Starting),
-        Phase::Draining => Err(ApiError::Draining),
+        Phase::Leaving | Phase::Draining => Err(ApiError::Draining),
         Phase::Failed(_) => Err(ApiError::Failed),
     }
 }

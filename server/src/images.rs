@@ -7,6 +7,7 @@ mod reply;
 mod scale;
 pub(crate) mod upload;
 
+use crate::access::Grant;
 use crate::error::ApiError;
 use crate::openapi::{Binary, Busy, Refused};
 use crate::params::{self, ImageQuery};
@@ -14,13 +15,13 @@ use crate::state::AppState;
 use crate::store::ImageId;
 use accept::Format;
 use address::Address;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use bottleneck_proto::http::MEDIA_TYPE;
 use rendition::Wanted;
 use reply::{Answer, Caching, Part};
@@ -52,6 +53,8 @@ pub(crate) fn router() -> Router<AppState> {
         ), headers(("etag" = String), ("cache-control" = String), ("accept-ranges" = String))),
         (status = 206, description = "Some of its bytes", headers(("etag" = String), ("content-range" = String))),
         (status = 304, description = "The client has it", headers(("etag" = String))),
+        (status = 401, response = Refused),
+        (status = 403, response = Refused),
         (status = 404, response = Refused),
         (status = 406, response = Refused),
         (status = 416, response = Refused),
@@ -67,6 +70,7 @@ pub(crate) async fn image(
     name: Result<Path<String>, PathRejection>,
     OriginalUri(uri): OriginalUri,
     method: Method,
+    Extension(grant): Extension<Grant>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::NotFound(uri.path().to_owned());
@@ -77,7 +81,7 @@ pub(crate) async fn image(
         Some(format) => format,
         None => accept::chosen(&headers).ok_or(ApiError::NotAcceptable)?,
     };
-    let caching = Caching { negotiated };
+    let caching = Caching { grant, negotiated };
     if format == Format::Code && width.is_none() {
         return code(&state, id, &method, &headers, &caching).await?.ok_or_else(unknown);
     }
@@ -137,7 +141,9 @@ async fn whole(state: &AppState, id: ImageId, answer: Answer) -> Result<Option<R
     params(("name" = String, Path, description = "The id")),
     responses(
         (status = 204, description = "It is gone"),
+        (status = 401, response = Refused),
         (status = 404, response = Refused),
+        (status = 429, response = Busy),
         (status = 503, response = Busy),
     ),
 )]

@@ -1,5 +1,6 @@
 //! What is counted, and the page that Prometheus reads.
 
+use crate::health;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -149,9 +150,14 @@ pub(crate) async fn layer(State(state): State<AppState>, request: Request, next:
     response
 }
 
-/// `GET /metrics`, which is meant for a port of its own: it tells strangers more than they need.
+/// `GET /metrics`, which is meant for a port of its own: it tells strangers more than they need. With it come
+/// `/healthz` and `/readyz`, for those who ask without TLS.
 pub fn metrics_app(state: AppState) -> Router {
-    Router::new().route("/metrics", get(page)).with_state(state)
+    Router::new()
+        .route("/metrics", get(page))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(state)
 }
 
 async fn page(State(state): State<AppState>) -> Response {

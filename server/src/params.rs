@@ -168,6 +168,13 @@ pub(crate) struct ImageQuery {
     /// Width in pixels to which the picture is scaled down; it is never scaled up.
     #[param(minimum = 1, maximum = 65535)]
     w: Option<u32>,
+    /// Of a signed address: until when it holds, in seconds since 1970.
+    expires: Option<u64>,
+    /// Of a signed address: name of the key.
+    key: Option<String>,
+    /// Of a signed address, its last parameter: HMAC-SHA256 of all that stands before `&signature=`, in hexadecimal.
+    #[param(pattern = "^[0-9a-f]{64}$")]
+    signature: Option<String>,
 }
 
 /// The query of `GET /v1/images/{name}`.
@@ -179,6 +186,8 @@ pub(crate) fn image_width(uri: &Uri) -> Result<Option<u32>, ApiError> {
                 let wrong = || ApiError::Parameter(format!("w: found {value:?}, allowed 1 to {}", u16::MAX));
                 wanted = Some(width(&value).ok_or_else(wrong)?);
             }
+            // Of a signed address, which has been looked at.
+            "expires" | "key" | "signature" => {}
             _ => return Err(ApiError::Parameter(format!("unknown parameter {name:?}: known is w"))),
         }
     }

@@ -1,3 +1,4 @@
+use crate::access::{Access, cors};
 use crate::catalogue::{Catalogue, ModelsError};
 use crate::codec::ServedModel;
 use crate::config::{Config, ConfigError};
@@ -10,12 +11,15 @@ use crate::store::{ImageStore, StorePlaceError};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tower_http::cors::CorsLayer;
 
 /// Where the service is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Starting,
     Ready,
+    /// Serving still, but not for long: see [`Config::drain_delay`].
+    Leaving,
     Draining,
     Failed(String),
 }
@@ -55,6 +59,8 @@ struct Shared {
     decoders: Arc<Semaphore>,
     store: ImageStore,
     renditions: Renditions,
+    access: Access,
+    cors: Option<CorsLayer>,
 }
 
 impl AppState {
@@ -72,8 +78,22 @@ impl AppState {
         let models = RwLock::new(models);
         let store = ImageStore::open(&config.store)?;
         let renditions = Renditions::new(config.transcode_cache);
-        let shared =
-            Shared { config, models, inference, phase, uploads, queue, metrics, decoders, store, renditions };
+        let access = Access::new(&config.access);
+        let cors = cors::layer(&config.access.origins)?;
+        let shared = Shared {
+            config,
+            models,
+            inference,
+            phase,
+            uploads,
+            queue,
+            metrics,
+            decoders,
+            store,
+            renditions,
+            access,
+            cors,
+        };
         Ok(AppState(Arc::new(shared)))
     }
 
@@ -85,6 +105,11 @@ impl AppState {
             Ok(Phase::Failed(why)) => Err(StartError::SelfTest(why.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// From now on the service is not ready, but serves as before.
+    pub fn leave(&self) {
+        self.0.phase.send_replace(Phase::Leaving);
     }
 
     /// From now on the service is not ready and takes no new pictures; those it has, it finishes.
@@ -157,6 +182,15 @@ impl AppState {
     /// Where images are kept.
     pub(crate) fn store(&self) -> &ImageStore {
         &self.0.store
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// What tells browsers that pages of other origins may use the service, where they may.
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        self.0.cors.clone()
     }
 
     /// Images in other forms, made lately.

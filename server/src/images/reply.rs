@@ -1,5 +1,6 @@
 //! Conditions and ranges (RFC 9110, sections 13 and 14).
 
+use crate::access::Grant;
 use crate::error::ApiError;
 use crate::etag;
 use axum::body::Body;
@@ -12,6 +13,9 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use http_range_header::{RangeUnsatisfiableError, parse_range_header};
 use std::ops::Range;
+
+/// In seconds: the longest that caches heed.
+const YEAR: u64 = 31_536_000;
 
 /// What a request asks of a representation, before its size is known.
 pub(super) enum Asked<'a> {
@@ -63,6 +67,7 @@ impl Asked<'_> {
 
 /// How long others may keep an answer, and what it depends on.
 pub(super) struct Caching {
+    pub(super) grant: Grant,
     /// Chosen by the header Accept.
     pub(super) negotiated: bool,
 }
@@ -70,10 +75,15 @@ pub(super) struct Caching {
 impl Caching {
     /// The head of an answer with a representation.
     pub(super) fn answer(&self, media_type: &str, tag: &str) -> Answer {
+        // The id is a hash of the code, so that nothing about it can change; but who may see it can.
+        let (who, seconds) = match self.grant {
+            Grant::Open => ("public", YEAR),
+            Grant::Key => ("private", YEAR),
+            Grant::Signed { left } => ("public", left.min(YEAR)),
+        };
         let mut head = Response::builder()
             .header(ETAG, tag)
-            // The id is a hash of the code, so that nothing about it can change.
-            .header(CACHE_CONTROL, "public, max-age=31536000, immutable");
+            .header(CACHE_CONTROL, format!("{who}, max-age={seconds}, immutable"));
         if self.negotiated {
             head = head.header(VARY, "accept");
         }

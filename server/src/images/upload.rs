@@ -38,6 +38,7 @@ use std::time::Instant;
             ("location" = String, description = "The image, at the picture's own width"),
         )),
         (status = 400, response = Refused),
+        (status = 401, response = Refused),
         (status = 408, response = Refused),
         (status = 413, response = Refused),
         (status = 415, response = Refused),

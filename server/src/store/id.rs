@@ -19,7 +19,7 @@ impl ImageId {
 
 impl fmt::Display for ImageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -28,19 +28,11 @@ impl FromStr for ImageId {
 
     /// Takes lower case only, so that an image has one address.
     fn from_str(text: &str) -> Result<ImageId, ()> {
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Ok(byte - b'0'),
-            b'a'..=b'f' => Ok(byte - b'a' + 10),
-            _ => Err(()),
-        };
-        let pairs: &[[u8; 2]; 32] = text.as_bytes().as_chunks().0.try_into().map_err(|_| ())?;
-        if text.len() != 64 {
+        let mut id = [0; 32];
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(());
         }
-        let mut id = [0; 32];
-        for (byte, &[high, low]) in id.iter_mut().zip(pairs) {
-            *byte = digit(high)? << 4 | digit(low)?;
-        }
+        hex::decode_to_slice(text, &mut id).map_err(drop)?;
         Ok(ImageId(id))
     }
 }

@@ -1,5 +1,6 @@
 //! The service without weights: a fake codec stands in for the networks.
 
+mod access;
 mod common;
 mod encode;
 mod health;
@@ -11,3 +12,4 @@ mod openapi;
 mod overload;
 mod page;
 mod socket;
+mod tls;
