@@ -119,9 +119,6 @@ impl ImageStore {
             Ok(written) => written.map(drop).map_err(|error| failure("probing", &error)),
             Err(_) => Err(StoreFailure { doing: "probing", cause: "no answer in time".to_owned() }),
         };
-        if let Err(failure) = &outcome {
-            tracing::error!(cause = %failure, "the image store failed");
-        }
         *checked = Some((Instant::now(), outcome.clone()));
         outcome
     }
