@@ -67,15 +67,20 @@ pub enum FetchEvent {
 }
 
 /// Fetches a code, such as one that a server keeps (`http://HOST/v1/images/ID`), and checks that it is one within
-/// `limits`.
+/// `limits`. `key` is an API key, which few servers ask for here.
 ///
 /// What breaks off is asked for again, from where it stopped if it has not changed meanwhile; a busy server after
 /// the wait that it names. `told` hears of it.
 ///
 /// # Errors
 /// Addresses that are none, servers that refuse or stay out of reach, and what is no code.
-pub fn fetch(url: &str, limits: &Limits, told: impl FnMut(FetchEvent)) -> Result<Vec<u8>, FetchError> {
-    let code = fetch_bytes(url, MEDIA_TYPE, limits.max_bytes, told)?;
+pub fn fetch(
+    url: &str,
+    key: Option<&str>,
+    limits: &Limits,
+    told: impl FnMut(FetchEvent),
+) -> Result<Vec<u8>, FetchError> {
+    let code = fetch_bytes(url, key, MEDIA_TYPE, limits.max_bytes, told)?;
     Container::parse(&code, limits).map_err(|source| FetchError::NotACode { url: url.to_owned(), source })?;
     Ok(code)
 }
@@ -88,7 +93,7 @@ pub fn fetch_model(code_url: &str, id: ModelId, told: impl FnMut(FetchEvent)) ->
     let address = parse(code_url)?;
     let host = address.authority().map_or("", |authority| authority.as_str());
     let url = format!("http://{host}/v1/models/{id}/decoder");
-    let bytes = fetch_bytes(&url, "application/octet-stream", DECODER_BYTES, told)?;
+    let bytes = fetch_bytes(&url, None, "application/octet-stream", DECODER_BYTES, told)?;
     let model =
         Model::from_bytes(&bytes).map_err(|source| FetchError::NotAModel { url: url.clone(), source })?;
     if model.id() == id { Ok(model) } else { Err(FetchError::OtherModel { url, found: model.id() }) }
@@ -96,6 +101,7 @@ pub fn fetch_model(code_url: &str, id: ModelId, told: impl FnMut(FetchEvent)) ->
 
 fn fetch_bytes(
     url: &str,
+    key: Option<&str>,
     accept: &str,
     allowed: u64,
     mut told: impl FnMut(FetchEvent),
@@ -108,6 +114,9 @@ fn fetch_bytes(
     loop {
         let before = part.bytes.len();
         let mut request = agent.get(url).header(header::ACCEPT, accept);
+        if let Some(key) = key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
         if let (1.., Some(tag)) = (before, &part.tag) {
             request = request.header(header::RANGE, format!("bytes={before}-")).header(header::IF_RANGE, tag);
         }

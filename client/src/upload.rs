@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use bottleneck_proto::http::MEDIA_TYPE;
@@ -47,10 +48,17 @@ pub enum UploadError {
 }
 
 /// A Bottleneck server, reached over plain HTTP.
-#[derive(Debug)]
 pub struct Server {
     agent: ureq::Agent,
     base: String,
+    key: Option<String>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key.
+        f.debug_struct("Server").field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -59,7 +67,12 @@ impl Server {
         if parse(address)?.query().is_some() {
             return Err(UploadError::Address { address: address.to_owned() });
         }
-        Ok(Server { agent: agent(), base: address.trim_end_matches('/').to_owned() })
+        Ok(Server { agent: agent(), base: address.trim_end_matches('/').to_owned(), key: None })
+    }
+
+    /// Shows an API key with every request.
+    pub fn with_key(self, key: Option<String>) -> Server {
+        Server { key, ..self }
     }
 
     /// Has the server encode an image file's bytes, and checks that the answer is a stream within
@@ -109,6 +122,9 @@ impl Server {
             .post(url)
             .header(header::CONTENT_TYPE, content_type)
             .header(header::ACCEPT, MEDIA_TYPE);
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+        }
         if image.len() > ASK_FIRST_BYTES {
             request = request.header(header::EXPECT, "100-continue");
         }

@@ -90,7 +90,7 @@ fn busy(status: &str) -> Vec<u8> {
 fn fetched(answers: Vec<Vec<u8>>) -> (Result<Vec<u8>, FetchError>, Vec<String>, Vec<FetchEvent>) {
     let server = FakeServer::new(answers);
     let mut events = Vec::new();
-    let outcome = fetch(&server.url(), &Limits::default(), |event| events.push(event));
+    let outcome = fetch(&server.url(), None, &Limits::default(), |event| events.push(event));
     (outcome, server.heads(), events)
 }
 
@@ -158,13 +158,16 @@ fn refusals_and_what_is_no_code_are_told_at_once() {
     assert!(matches!(outcome, Err(FetchError::NotACode { .. })));
     let server = FakeServer::new(vec![whole()]);
     let limits = Limits { max_bytes: 100, ..Limits::default() };
-    let outcome = fetch(&server.url(), &limits, |_| {});
+    let outcome = fetch(&server.url(), None, &limits, |_| {});
     assert!(matches!(outcome, Err(FetchError::TooLong { allowed: 100, .. })));
     assert!(matches!(
-        fetch("https://a/b", &limits, |_| {}),
+        fetch("https://a/b", None, &limits, |_| {}),
         Err(FetchError::Server(UploadError::Tls { .. }))
     ));
-    assert!(matches!(fetch("a/b", &limits, |_| {}), Err(FetchError::Server(UploadError::Address { .. }))));
+    assert!(matches!(
+        fetch("a/b", None, &limits, |_| {}),
+        Err(FetchError::Server(UploadError::Address { .. }))
+    ));
 }
 
 #[test]
@@ -183,6 +186,16 @@ fn a_model_is_verified_by_its_id() {
         matches!(of(bytes, lite.id()).0, Err(FetchError::OtherModel { found, .. }) if found == tiny.id())
     );
     assert!(matches!(of(&bytes[..1000], tiny.id()).0, Err(FetchError::NotAModel { .. })));
+}
+
+#[test]
+fn a_key_is_shown_to_the_server_that_the_address_names_and_nobody_else() {
+    let server = FakeServer::new(vec![cut("\"one\"", 50), rest(50)]);
+    let outcome = fetch(&server.url(), Some("a-key"), &Limits::default(), |_| {});
+    assert_eq!(outcome.unwrap(), code());
+    assert!(server.heads().iter().all(|head| head.contains("authorization: bearer a-key\r\n")));
+    let (_, heads, _) = fetched(vec![whole()]);
+    assert!(!heads[0].contains("authorization"));
 }
 
 fn fetch_to(folder: &Path, answers: Vec<Vec<u8>>, output: &str, more: &[&str]) -> Run {

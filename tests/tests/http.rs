@@ -71,7 +71,7 @@ async fn what_is_kept_is_fetched_as_the_code_or_shown_as_a_file() {
         assert_eq!(images.iter().map(|image| image.width).collect::<Vec<_>>(), [203, 100]);
         for image in &images {
             let address = format!("{url}{}", image.url);
-            let code = fetch(&address, &Limits::default(), |_| {}).unwrap();
+            let code = fetch(&address, None, &Limits::default(), |_| {}).unwrap();
             assert_eq!(code.len() as u64, image.bytes);
             let picture = decode(&code, Model::lite(), &Limits::default()).unwrap();
             assert_eq!((picture.width, picture.height), (image.width, image.height));

@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// File of a further model (can be repeated); one that is not at hand is fetched from the server
     #[arg(long, value_name = "FILE")]
     model: Vec<PathBuf>,
+    /// API key to show, where the server wants one
+    #[arg(long, env = "BOTTLENECK_KEY", value_name = "KEY", hide_env_values = true)]
+    key: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -57,7 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         FetchEvent::Waiting(wait) => progress.show(&format!("asking again in {} s", wait.as_secs())),
     };
     let context = || format!("cannot fetch {url}");
-    let code = fetch(url, &limits, &mut told).with_context(context)?;
+    let code = fetch(url, arguments.key.as_deref(), &limits, &mut told).with_context(context)?;
     let summary = Summary::of(path.display().to_string(), &code)?;
     match format {
         None => output.write_all(&code).with_context(|| format!("cannot write {}", path.display()))?,
