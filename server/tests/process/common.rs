@@ -183,10 +183,14 @@ pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Says that a test was not run, so that it is seen although it passes. Where everything should be at hand, as in
-/// CI, it fails instead.
+/// Says that a test is not run since a program is missing. Where all should be there, as in CI, it fails instead.
+pub(crate) fn skip_without(program: &str, test: &str) {
+    assert!(std::env::var_os("BOTTLENECK_SKIP_NOTHING").is_none(), "{test}: {program} is not installed");
+    skip(test, &format!("{program} is not installed"));
+}
+
+/// Says that a test is not run, so that it is seen although it passes.
 pub(crate) fn skip(test: &str, why: &str) {
-    assert!(std::env::var_os("BOTTLENECK_SKIP_NOTHING").is_none(), "{test}: {why}");
     // Not through the macros, of which the output is kept from those who run the tests.
     let _ = writeln!(std::io::stderr(), "############ SKIPPED: {test}: {why} ############");
 }

@@ -1,6 +1,8 @@
 //! Three servers on one S3 store behind haproxy. Needs haproxy, and moto_server (of the Python package moto).
 
-use crate::common::{PATIENCE, Server, code_of, free_address, get, id, keep, skip, tiny_model, until};
+use crate::common::{
+    PATIENCE, Server, code_of, free_address, get, id, keep, skip_without, tiny_model, until,
+};
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -86,7 +88,7 @@ fn taken(server: &Server) -> usize {
 fn one_is_killed_and_one_is_drained_and_no_request_is_lost() {
     for program in ["haproxy", "moto_server"] {
         if !has(program) {
-            return skip("replicas behind haproxy on one S3 store", &format!("{program} is not installed"));
+            return skip_without(program, "replicas behind haproxy on one S3 store");
         }
     }
     let folder = tempfile::tempdir().unwrap();
