@@ -181,17 +181,24 @@ pub(crate) struct ImageQuery {
 pub(crate) fn image_width(uri: &Uri) -> Result<Option<u32>, ApiError> {
     let mut wanted = None;
     for (name, value) in pairs(uri)? {
+        let wrong =
+            |allowed: &str| ApiError::Parameter(format!("{name}: found {value:?}, allowed {allowed}"));
         match name.as_str() {
-            "w" => {
-                let wrong = || ApiError::Parameter(format!("w: found {value:?}, allowed 1 to {}", u16::MAX));
-                wanted = Some(width(&value).ok_or_else(wrong)?);
-            }
-            // Of a signed address, which has been looked at.
-            "expires" | "key" | "signature" => {}
+            "w" => wanted = Some(width(&value).ok_or_else(|| wrong("1 to 65535"))?),
+            // Of a signed address, which has been looked at where that matters.
+            "key" => {}
+            "expires" if value.parse::<i64>().is_ok_and(|seconds| seconds >= 0) => {}
+            "expires" => return Err(wrong("seconds since 1970")),
+            "signature" if value.len() == 64 && value.bytes().all(is_hex) => {}
+            "signature" => return Err(wrong("64 hexadecimal digits")),
             _ => return Err(ApiError::Parameter(format!("unknown parameter {name:?}: known is w"))),
         }
     }
     Ok(wanted)
+}
+
+fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 /// No code is wider than 65,535 pixels.

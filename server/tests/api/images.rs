@@ -152,7 +152,7 @@ async fn narrower_forms_are_made_when_they_are_asked_for() {
         assert_eq!((u32::from(header.width), u32::from(header.height)), expected, "{query}");
         assert_eq!(get(&state, &format!("{}.bnk{query}", image.url)).await.body, code.body);
     }
-    for wrong in ["?w=0", "?w=a", "?w=65536", "?h=3", "?w=3&w=4"] {
+    for wrong in ["?w=0", "?w=a", "?w=65536", "?h=3", "?w=3&w=4", "?expires=-1", "?signature=4"] {
         get(&state, &format!("{}.bnk{wrong}", image.url)).await.problem(422);
     }
 }
