@@ -15,12 +15,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 
 /// Gives memory back after a spike of large pictures; the system's keeps a good part of it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For all of TLS: the service's own, that of the S3 store, and that of the collector of traces. The only call,
+    // so it cannot fail.
+    let _ = default_provider().install_default();
     let Cli { args, command } = Cli::parse();
     let outcome = match command {
         Some(Command::Health { listen }) => ask::is_ready(&listen),

@@ -108,7 +108,7 @@ impl StoreConfig {
                 (Arc::new(LocalFileSystem::new().with_fsync(true)), root)
             }
             StorePlace::S3 { bucket, prefix } => {
-                // Only the first in a process is kept; a second finds that one as good.
+                // The client's TLS wants one. Only the first in a process is kept, and is as good as this.
                 let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
                 let text = |duration: Duration| format!("{}ms", duration.as_millis());
                 let mut s3 = AmazonS3Builder::from_env()
