@@ -3,7 +3,7 @@
 //! Without default features this is the decoder alone, re-exported from the model crate: no tensor
 //! library, no HTTP, no files. Feature `cli` adds what the `bottleneck` command is made of: picture
 //! writers that take rows as they are decoded ([`PictureSink`]), files that appear whole or not at
-//! all ([`OutputFile`]) and the service's client ([`Server`]).
+//! all ([`OutputFile`]) and the service's client ([`Server`], [`fetch`]).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,6 +20,10 @@
 #[cfg(feature = "cli")]
 mod batch;
 #[cfg(feature = "cli")]
+mod fetch;
+#[cfg(feature = "cli")]
+mod http;
+#[cfg(feature = "cli")]
 mod output;
 #[cfg(feature = "cli")]
 mod picture;
@@ -29,6 +33,8 @@ mod upload;
 #[cfg(feature = "cli")]
 pub use batch::{BatchError, BatchEvent, BatchItem, BatchOptions, BatchOutcome, find_pictures};
 pub use bottleneck_model::{DecodeError, Image, Limits, Model, RowSink, decode, decode_rows};
+#[cfg(feature = "cli")]
+pub use fetch::{FetchError, FetchEvent, fetch, fetch_model};
 #[cfg(feature = "cli")]
 pub use output::{OutputError, OutputFile};
 #[cfg(feature = "cli")]

@@ -116,6 +116,18 @@ fn the_code_is_written_beside_the_picture() {
 }
 
 #[test]
+fn the_key_is_shown() {
+    let folder = tempdir().unwrap();
+    photo(folder.path());
+    let server = FakeServer::new(vec![good()]);
+    run(folder.path(), &["upload", "photo.one.png", "--server", &server.address, "--key", "a-key"])
+        .succeeded();
+    assert!(server.requests()[0].head.contains("authorization: bearer a-key\r\n"));
+    let client = Server::new("http://a").unwrap().with_key(Some("a-key".to_owned()));
+    assert!(!format!("{client:?}").contains("a-key"));
+}
+
+#[test]
 fn standard_input_and_output_serve_too() {
     let folder = tempdir().unwrap();
     let image = photo(folder.path());

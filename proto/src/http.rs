@@ -76,6 +76,36 @@ pub struct ModelInfo {
     pub default: bool,
 }
 
+/// An image that a server keeps: the code of a picture at one width.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StoredImage {
+    /// SHA-256 of the code, in hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
+    pub id: String,
+    /// Path on the server; with `.bnk`, `.webp`, `.jpg` or `.png` behind it that form, without the one that the
+    /// client accepts.
+    pub url: String,
+    /// Picture width in pixels.
+    pub width: u32,
+    /// Picture height in pixels.
+    pub height: u32,
+    /// Size of the code, in bytes.
+    pub bytes: u64,
+    /// The model that made it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[0-9a-f]{16}$"))]
+    pub model: ModelId,
+}
+
+/// What `POST /v1/images` answers: the image at the picture's own width, then the narrower ones asked for, from
+/// the widest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StoredImages {
+    /// At least one.
+    pub images: Vec<StoredImage>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

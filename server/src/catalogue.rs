@@ -1,10 +1,11 @@
 //! The models that are served, and how requests name them.
 
-use crate::codec::ServedModel;
+use crate::codec::{Codec, ServedModel};
 use crate::error::ApiError;
 use crate::self_test::self_test;
 use axum::body::Bytes;
 use bottleneck_proto::ModelId;
+use std::sync::Arc;
 
 /// Models that cannot be served together, or at all.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +37,8 @@ pub enum ModelsError {
 pub(crate) struct Catalogue {
     /// The default one first.
     models: Vec<ServedModel>,
-    /// Decoders of models that were replaced: clients still hold codes made with them.
-    retired: Vec<(ModelId, Bytes)>,
+    /// Models that were replaced: clients and the store still hold codes made with them.
+    retired: Vec<ServedModel>,
 }
 
 impl Catalogue {
@@ -71,8 +72,8 @@ impl Catalogue {
             model.info.default = i == 0;
         }
         let mut retired = self.retired.clone();
-        retired.extend(self.models.iter().map(|model| (model.info.id, model.decoder.clone())));
-        retired.retain(|(id, _)| models.iter().all(|model| model.info.id != *id));
+        retired.extend(self.models.iter().cloned());
+        retired.retain(|old| models.iter().all(|model| model.info.id != old.info.id));
         Ok(Catalogue { models, retired })
     }
 
@@ -100,9 +101,16 @@ impl Catalogue {
 
     /// The decoder file of a model that is or was served.
     pub(crate) fn decoder(&self, id: &str) -> Option<&Bytes> {
-        let served = self.models.iter().map(|model| (&model.info.id, &model.decoder));
-        let retired = self.retired.iter().map(|(id, decoder)| (id, decoder));
-        served.chain(retired).find(|(named, _)| named.to_string() == id).map(|(_, decoder)| decoder)
+        self.known().find(|model| model.info.id.to_string() == id).map(|model| &model.decoder)
+    }
+
+    /// Decodes what a model made that is or was served.
+    pub(crate) fn codec_of(&self, id: ModelId) -> Option<Arc<dyn Codec>> {
+        self.known().find(|model| model.info.id == id).map(|model| model.codec.clone())
+    }
+
+    fn known(&self) -> impl Iterator<Item = &ServedModel> {
+        self.models.iter().chain(&self.retired)
     }
 }
 

@@ -1,3 +1,6 @@
+use crate::access::AccessConfig;
+use crate::store::StoreConfig;
+use bottleneck_proto::Limits;
 use std::time::Duration;
 
 /// Limits of the service, which together bound its memory and every wait, whatever is uploaded; and its
@@ -35,6 +38,15 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Longest time to encode a picture, from its first strip on; then 504.
     pub encode_timeout: Duration,
+    /// Bytes of transcoded images that are kept in memory.
+    pub transcode_cache: u64,
+    /// Where images are kept.
+    pub store: StoreConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// Time for which a service that is to end still serves, but is not ready any more: in it load balancers
+    /// learn to ask others.
+    pub drain_delay: Duration,
     /// Profile or id of the model used where a request names none; without one, the first.
     pub default_model: Option<String>,
 }
@@ -60,6 +72,10 @@ impl Default for Config {
             decode_timeout: Duration::from_secs(20),
             queue_timeout: Duration::from_secs(90),
             encode_timeout: Duration::from_secs(180),
+            transcode_cache: 64 << 20,
+            store: StoreConfig::default(),
+            access: AccessConfig::default(),
+            drain_delay: Duration::ZERO,
             default_model: None,
         }
     }
@@ -76,6 +92,12 @@ pub enum ConfigError {
         /// Largest value allowed.
         max: usize,
     },
+    /// Not an origin.
+    #[error("{found:?} is not an origin such as https://example.org, nor *")]
+    Origin {
+        /// What was given.
+        found: String,
+    },
     /// The largest picture allowed would never be taken.
     #[error("the limit queue_pixels ({queue_pixels}) must be at least max_pixels ({max_pixels})")]
     QueueBelowPicture {
@@ -87,6 +109,11 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What a code may be that is taken in, or decoded here.
+    pub(crate) fn code_limits(&self) -> Limits {
+        Limits { max_pixels: self.max_pixels, max_bytes: self.max_body_bytes as u64 }
+    }
+
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         // The counters are semaphores, of which a request takes 32 bits' worth at most.
         const MAX: usize = u32::MAX as usize;

@@ -44,6 +44,7 @@ use tracing::{Instrument, Span, info_span};
             ("x-bottleneck-psnr" = Option<String>, description = "dB over RGB, with measure=psnr"),
         )),
         (status = 400, response = Refused),
+        (status = 401, response = Refused),
         (status = 408, response = Refused),
         (status = 413, response = Refused),
         (status = 415, response = Refused),
@@ -71,10 +72,16 @@ async fn receive_and_encode(state: &AppState, head: &Parts, body: &mut Body) -> 
     let model = models.model(params.profile.as_deref())?;
     // Asked before the upload, to spare it; taken after, so that slow uploads hold no place.
     state.queue().check_room()?;
+    let upload = receive(state, head, body).await?;
+    encode(state, model.info.id, &model.codec, params, upload).await
+}
+
+/// Reads the upload.
+pub(crate) async fn receive(state: &AppState, head: &Parts, body: &mut Body) -> Result<Upload, ApiError> {
     let start = Instant::now();
     let upload = Upload::read(state, &head.headers, body).instrument(info_span!("read")).await?;
     state.metrics().time(Stage::Read, start.elapsed());
-    encode(state, model.info.id, &model.codec, params, upload).await
+    Ok(upload)
 }
 
 async fn encode(
@@ -85,13 +92,10 @@ async fn encode(
     upload: Upload,
 ) -> Result<Response, ApiError> {
     let upload_bytes = upload.bytes.len();
-    let picture = decode(state, &params, upload).instrument(info_span!("decode")).await?;
+    let picture = decode(state, &params, upload, &|size| vec![size]).await?;
     let (width, height) = (picture.image.width, picture.image.height);
     let original = params.measure_psnr.then(|| picture.clone());
-    let code = match params.rate {
-        RateParam::Quality(quality) => encode_once(state, codec, picture, quality).await?,
-        RateParam::TargetSize(limit) => search(state, codec, picture, limit).await?,
-    };
+    let code = code(state, codec, params.rate, picture).await?;
     state.metrics().encoded(u64::from(width) * u64::from(height), upload_bytes, code.len());
 
     let bpp = code.len() as f64 * 8.0 / (f64::from(width) * f64::from(height));
@@ -108,8 +112,23 @@ async fn encode(
     Ok((headers, [(HEADER_PSNR, format!("{psnr:.2}"))], code).into_response())
 }
 
-/// Gives the upload a place by the size that its header claims, and decodes it on the blocking pool.
-async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Result<Arc<Picture>, ApiError> {
+/// Gives the upload a place by the size that its header claims, and decodes it on the blocking pool. `sizes`
+/// tells of which sizes pictures will be made of it, and the place is for them all.
+pub(crate) async fn decode(
+    state: &AppState,
+    params: &EncodeParams,
+    upload: Upload,
+    sizes: &(dyn Fn((u32, u32)) -> Vec<(u32, u32)> + Sync),
+) -> Result<Arc<Picture>, ApiError> {
+    decode_in_place(state, params, upload, sizes).instrument(info_span!("decode")).await
+}
+
+async fn decode_in_place(
+    state: &AppState,
+    params: &EncodeParams,
+    upload: Upload,
+    sizes: &(dyn Fn((u32, u32)) -> Vec<(u32, u32)> + Sync),
+) -> Result<Arc<Picture>, ApiError> {
     let config = state.config();
     let options = Options {
         background: params.background,
@@ -120,7 +139,7 @@ async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Resu
     let survey = options.clone();
     // Walks the whole file: too long for this thread where it is large.
     let (size, upload) = blocking(move || Ok((ingest::size(&upload.bytes, &survey)?, upload))).await?;
-    let place = state.queue().enter(size)?;
+    let place = Arc::new(state.queue().enter_all(&sizes(size))?);
     let decoder = timeout(config.queue_timeout, state.decoders().clone().acquire_owned()).await;
     let late = |_| ApiError::QueueTimeout { retry_after: state.queue().retry_after() };
     // The semaphore is never closed.
@@ -136,7 +155,20 @@ async fn decode(state: &AppState, params: &EncodeParams, upload: Upload) -> Resu
     Ok(picture)
 }
 
-async fn encode_once(
+/// Encodes at a quality, or to a size.
+pub(crate) async fn code(
+    state: &AppState,
+    codec: &Arc<dyn Codec>,
+    rate: RateParam,
+    picture: Arc<Picture>,
+) -> Result<Vec<u8>, ApiError> {
+    match rate {
+        RateParam::Quality(quality) => encode_once(state, codec, picture, quality).await,
+        RateParam::TargetSize(limit) => search(state, codec, picture, limit).await,
+    }
+}
+
+pub(crate) async fn encode_once(
     state: &AppState,
     codec: &Arc<dyn Codec>,
     picture: Arc<Picture>,
@@ -184,7 +216,8 @@ async fn measure(
     timeout(state.config().encode_timeout, measuring).await.map_err(|_| ApiError::EncodeTimeout)?
 }
 
-async fn blocking<T: Send + 'static>(
+/// Runs `work` on the blocking pool.
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let span = Span::current();

@@ -1,11 +1,15 @@
 use crate::metrics::Rejection;
+use crate::store::StoreFailure;
 use axum::extract::OriginalUri;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::EncodeError;
+use bottleneck_model::ModelId;
 use bottleneck_model::ingest::{ErrorKind, LoadError};
+use bottleneck_proto::ContainerError;
 use bottleneck_proto::http::{PROBLEM_MEDIA_TYPE, Problem};
+use std::sync::Arc;
 
 /// Why a request is refused. Every one becomes a problem document (RFC 9457).
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +52,49 @@ pub(crate) enum ApiError {
     DecodeTimeout,
     #[error("the picture was not encoded in time: send a smaller one")]
     EncodeTimeout,
+    #[error("not a code that is kept here: {0}")]
+    Code(#[from] ContainerError),
+    #[error("the code was made by model {0}, which is not served here: GET /v1/models lists those that are")]
+    UnknownModel(ModelId),
+    #[error(
+        "the image cannot be shown in any type that the header Accept names: there are image/vnd.bottleneck, image/webp, image/jpeg and image/png"
+    )]
+    NotAcceptable,
+    #[error(
+        "the image was made by model {0}, which this service does not have: only its code can be had, as .bnk"
+    )]
+    NoDecoder(ModelId),
+    #[error(
+        "the image has {width}×{height} pixels, and a WebP file at most {most} a side: ask for .jpg, or for fewer with ?w="
+    )]
+    WebPSide { width: u32, height: u32, most: u32 },
+    #[error("range: the image has {size} bytes")]
+    Range { size: u64 },
+    #[error("the image is larger than this service decodes: {0}; its code can be had, as .bnk")]
+    StoredCode(ContainerError),
+    #[error("the code of this image does not decode: {0}; it can be had as it is, as .bnk")]
+    Undecodable(String),
+    #[error("this needs an API key: send it as `Authorization: Bearer KEY`")]
+    NoKey,
+    #[error("the API key is not one of this service's")]
+    WrongKey,
+    #[error("this address needs a signature, or the request an API key")]
+    Unsigned,
+    #[error("the signature is not that of this address")]
+    WrongSignature,
+    #[error("the signed address has expired")]
+    Expired,
+    #[error("the API key {key:?} is used too often: try again in {retry_after} s")]
+    Rate { key: String, retry_after: u64 },
+    /// Becomes [`ApiError::NotFound`] where the address is known.
+    #[error("there is no such image")]
+    ImageGone,
+    /// The cause goes to the log.
+    #[error("the image store does not answer as it should: try again in a while")]
+    Store(#[from] StoreFailure),
+    /// Of work that several requests waited for.
+    #[error(transparent)]
+    Shared(Arc<ApiError>),
     /// The text goes to the log; the client learns no internals.
     #[error("internal error: {0}")]
     Internal(String),
@@ -66,6 +113,16 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             ApiError::NotFound(_) => StatusCode::NOT_FOUND,
+            ApiError::ImageGone => StatusCode::NOT_FOUND,
+            ApiError::NotAcceptable | ApiError::NoDecoder(_) => StatusCode::NOT_ACCEPTABLE,
+            ApiError::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
+            ApiError::Code(_) => StatusCode::BAD_REQUEST,
+            ApiError::UnknownModel(_)
+            | ApiError::WebPSide { .. }
+            | ApiError::StoredCode(_)
+            | ApiError::Undecodable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ApiError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Shared(error) => error.status(),
             ApiError::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::EmptyBody | ApiError::BrokenUpload(_) | ApiError::Multipart(_) => {
                 StatusCode::BAD_REQUEST
@@ -81,7 +138,11 @@ impl ApiError {
                 // 413 is for bytes; these are pixels, and options that do not fit the picture.
                 ErrorKind::TooLarge | ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             },
-            ApiError::QueueFull { .. } | ApiError::UploadsFull => StatusCode::TOO_MANY_REQUESTS,
+            ApiError::NoKey | ApiError::WrongKey | ApiError::Unsigned => StatusCode::UNAUTHORIZED,
+            ApiError::WrongSignature | ApiError::Expired => StatusCode::FORBIDDEN,
+            ApiError::QueueFull { .. } | ApiError::UploadsFull | ApiError::Rate { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             ApiError::QueueTimeout { .. } | ApiError::Starting | ApiError::Draining | ApiError::Failed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -117,18 +178,36 @@ impl ApiError {
             ApiError::Failed => "failed",
             ApiError::DecodeTimeout => "decode_timeout",
             ApiError::EncodeTimeout => "encode_timeout",
+            ApiError::Code(_) => "bad_code",
+            ApiError::UnknownModel(_) => "unknown_model",
+            ApiError::NotAcceptable => "not_acceptable",
+            ApiError::NoDecoder(_) => "no_decoder",
+            ApiError::WebPSide { .. } => "webp_side",
+            ApiError::Range { .. } => "range",
+            ApiError::StoredCode(_) => "too_many_pixels",
+            ApiError::Undecodable(_) => "undecodable",
+            ApiError::ImageGone => "not_found",
+            ApiError::Store(_) => "store",
+            ApiError::NoKey => "no_key",
+            ApiError::WrongKey => "wrong_key",
+            ApiError::Unsigned => "unsigned",
+            ApiError::WrongSignature => "wrong_signature",
+            ApiError::Expired => "expired",
+            ApiError::Rate { .. } => "key_rate",
+            ApiError::Shared(error) => error.reason(),
             ApiError::Internal(_) => "internal",
         }
     }
 
     fn retry_after(&self) -> Option<HeaderValue> {
         match self {
-            ApiError::QueueFull { retry_after } | ApiError::QueueTimeout { retry_after } => {
-                Some((*retry_after).into())
-            }
+            ApiError::QueueFull { retry_after }
+            | ApiError::QueueTimeout { retry_after }
+            | ApiError::Rate { retry_after, .. } => Some((*retry_after).into()),
             ApiError::UploadsFull | ApiError::Starting => Some(1.into()),
             // Time for a load balancer to notice, or for a restart.
-            ApiError::Draining | ApiError::Failed => Some(5.into()),
+            ApiError::Draining | ApiError::Failed | ApiError::Store(_) => Some(5.into()),
+            ApiError::Shared(error) => error.retry_after(),
             _ => None,
         }
     }
@@ -136,11 +215,24 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        match &self {
+            ApiError::Shared(error) => error.response(),
+            alone => alone.response(),
+        }
+    }
+}
+
+impl ApiError {
+    fn response(&self) -> Response {
         let status = self.status();
-        let detail = match &self {
+        let detail = match self {
             ApiError::Internal(cause) => {
                 tracing::error!(cause, "internal error");
                 "internal error: see the service's log, by the x-request-id of this answer".to_owned()
+            }
+            ApiError::Store(failure) => {
+                tracing::error!(cause = %failure, "the image store failed");
+                self.to_string()
             }
             other => other.to_string(),
         };
@@ -149,6 +241,14 @@ impl IntoResponse for ApiError {
         let headers = [(CONTENT_TYPE, PROBLEM_MEDIA_TYPE), (CACHE_CONTROL, "no-store")];
         let mut response = (status, headers, serde_json::json!(problem).to_string()).into_response();
         response.extensions_mut().insert(Rejection(self.reason()));
+        if let ApiError::Range { size } = self
+            && let Ok(content_range) = HeaderValue::try_from(format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(CONTENT_RANGE, content_range);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds);
         }

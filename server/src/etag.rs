@@ -1,17 +1,10 @@
 use axum::http::header::IF_NONE_MATCH;
 use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Strong entity tag of the bytes sent: half of their SHA-256, in quoted hexadecimal.
 pub(crate) fn of(bytes: &[u8]) -> String {
-    let mut tag = String::from("\"");
-    for byte in &Sha256::digest(bytes)[..16] {
-        // Writing to a string cannot fail.
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag
+    format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..16]))
 }
 
 /// Whether `If-None-Match` names `tag` (RFC 9110, 13.1.2: weak comparison).

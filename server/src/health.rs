@@ -24,9 +24,12 @@ pub(crate) async fn healthz() -> impl IntoResponse {
 ))]
 pub(crate) async fn readyz(State(state): State<AppState>) -> Result<impl IntoResponse, ApiError> {
     match state.phase() {
-        Phase::Ready => Ok((UNCACHED_TEXT, "ready\n")),
+        Phase::Ready => {
+            state.store().check().await?;
+            Ok((UNCACHED_TEXT, "ready\n"))
+        }
         Phase::Starting => Err(ApiError::Starting),
-        Phase::Draining => Err(ApiError::Draining),
+        Phase::Leaving | Phase::Draining => Err(ApiError::Draining),
         Phase::Failed(_) => Err(ApiError::Failed),
     }
 }

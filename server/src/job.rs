@@ -14,8 +14,8 @@ use tracing::Span;
 /// A decoded upload. Its place in the queue is given back when the pixels are.
 pub(crate) struct Picture {
     pub(crate) image: Image,
-    #[expect(dead_code, reason = "held for its drop")]
-    pub(crate) place: Place,
+    /// Shared with the narrower pictures made of this one.
+    pub(crate) place: Arc<Place>,
 }
 
 /// Strips of one picture that may be in entropy coding at once. Two keep a lone picture's coding and its

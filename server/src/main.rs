@@ -3,26 +3,33 @@
 
 mod args;
 mod ask;
+mod keys;
 mod telemetry;
 
 use anyhow::{Context, Result, ensure};
 use args::{Args, Cli, Command, Device};
 use bottleneck_model::{Backend, Encoder, WeightsError};
-use bottleneck_server::{AppState, ServedModel, StartError, metrics_app, serve};
+use bottleneck_server::{AppState, ServedModel, StartError, metrics_app, serve_over};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 
 /// Gives memory back after a spike of large pictures; the system's keeps a good part of it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For all of TLS: the service's own, that of the S3 store, and that of the collector of traces. The only call,
+    // so it cannot fail.
+    let _ = default_provider().install_default();
     let Cli { args, command } = Cli::parse();
     let outcome = match command {
         Some(Command::Health { listen }) => ask::is_ready(&listen),
+        Some(Command::NewKey { name }) => keys::new(&name),
+        Some(Command::Sign { url_keys, expires, path }) => keys::sign(&url_keys, expires, &path),
         None => telemetry::start(&args).and_then(|telemetry| {
             let outcome = start(args);
             telemetry.finish();
@@ -48,10 +55,17 @@ async fn start(args: Args) -> Result<()> {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
-    let state = AppState::new(load_models(&args)?, args.config())?;
     let address = listener.local_addr()?;
-    println!("Bottleneck listens on http://{address} (ctrl-c ends it)");
-    println!("try: curl --data-binary @photo.jpg 'http://{address}/v1/encode?q=75' -o photo.bnk");
+    ensure!(
+        address.ip().is_loopback() || args.access.is_deliberate(),
+        "{address} can be reached from other machines, and there are no API keys: give --api-keys FILE, or \
+         --allow-anonymous if everyone may use this service"
+    );
+    let tls = args.access.tls()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let state = AppState::new(load_models(&args)?, args.config()?)?;
+    println!("Bottleneck listens on {scheme}://{address} (ctrl-c ends it)");
+    println!("try: curl --data-binary @photo.jpg '{scheme}://{address}/v1/encode?q=75' -o photo.bnk");
     if let Some(metrics) = metrics {
         println!("metrics are at http://{}/metrics", metrics.local_addr()?);
         tokio::spawn(axum::serve(metrics, metrics_app(state.clone())).into_future());
@@ -59,7 +73,7 @@ async fn start(args: Args) -> Result<()> {
     tokio::spawn(reload_on_hangup(args, state.clone()));
 
     tokio::select! {
-        () = serve(listener, state.clone(), shutdown()) => Ok(()),
+        () = serve_over(tls, listener, state.clone(), shutdown()) => Ok(()),
         error = failed_start(&state) => Err(error.into()),
     }
 }

@@ -1,5 +1,6 @@
 //! What is counted, and the page that Prometheus reads.
 
+use crate::health;
 use crate::state::AppState;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -29,6 +30,10 @@ pub(crate) enum Stage {
     Analysis,
     /// Entropy coding, for a strip.
     Entropy,
+    /// Writing a code to the image store.
+    Store,
+    /// An image's code to WebP, JPEG or PNG.
+    Transcode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,6 +109,8 @@ impl Metrics {
             Stage::Queue => "queue",
             Stage::Analysis => "analysis",
             Stage::Entropy => "entropy",
+            Stage::Store => "store",
+            Stage::Transcode => "transcode",
         };
         self.stages.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64());
     }
@@ -143,9 +150,14 @@ pub(crate) async fn layer(State(state): State<AppState>, request: Request, next:
     response
 }
 
-/// `GET /metrics`, which is meant for a port of its own: it tells strangers more than they need.
+/// `GET /metrics`, which is meant for a port of its own: it tells strangers more than they need. With it come
+/// `/healthz` and `/readyz`, for those who ask without TLS.
 pub fn metrics_app(state: AppState) -> Router {
-    Router::new().route("/metrics", get(page)).with_state(state)
+    Router::new()
+        .route("/metrics", get(page))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .with_state(state)
 }
 
 async fn page(State(state): State<AppState>) -> Response {

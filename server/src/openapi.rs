@@ -1,15 +1,15 @@
 //! The OpenAPI description, made from the handlers.
 
-use crate::{encode, health, info, models};
+use crate::{encode, health, images, info, models};
 use bottleneck_proto::http::Problem;
 use utoipa::{OpenApi, ToResponse, ToSchema};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Bottleneck", description = "Photographs in, bottleneck codes out.", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
-    paths(encode::post, models::list, models::decoder, health::healthz, health::readyz, info::get),
+    paths(encode::post, images::upload::post, images::image, images::delete, models::list, models::decoder, health::healthz, health::readyz, info::get),
     components(responses(Refused, Busy), schemas(Problem)),
-    tags((name = "encode"), (name = "models"), (name = "health")),
+    tags((name = "encode"), (name = "images"), (name = "models"), (name = "health")),
 )]
 struct Description;
 

@@ -6,6 +6,8 @@ use bottleneck_model::ingest::{Options, parse_background};
 use utoipa::IntoParams;
 
 const KNOWN: &str = "q, target_size, profile, background, frame, measure";
+/// Most widths that an upload may ask for.
+const MOST_WIDTHS: usize = 16;
 
 /// The query of `POST /v1/encode`, as it is described to people.
 #[derive(IntoParams)]
@@ -45,7 +47,7 @@ pub(crate) struct EncodeParams {
 }
 
 /// How large or how fine the code is to be.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum RateParam {
     Quality(Quality),
     /// In bytes, at most.
@@ -55,8 +57,10 @@ pub(crate) enum RateParam {
 impl EncodeParams {
     /// Refuses unknown and repeated parameters: a typing error must not pass as the default.
     pub(crate) fn parse(uri: &Uri) -> Result<EncodeParams, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| ApiError::Parameter("the query cannot be read".to_owned()))?;
+        EncodeParams::of(&pairs(uri)?)
+    }
+
+    fn of(pairs: &[(String, String)]) -> Result<EncodeParams, ApiError> {
         let mut params = EncodeParams {
             rate: RateParam::Quality(Quality::from_percent(75.0).unwrap_or(Quality(u16::MAX))),
             profile: None,
@@ -64,10 +68,7 @@ impl EncodeParams {
             frame: None,
             measure_psnr: false,
         };
-        for (i, (name, value)) in pairs.iter().enumerate() {
-            if pairs[..i].iter().any(|(earlier, _)| earlier == name) {
-                return Err(ApiError::Parameter(format!("{name}: given twice")));
-            }
+        for (name, value) in pairs {
             let wrong =
                 |allowed: &str| ApiError::Parameter(format!("{name}: found {value:?}, allowed {allowed}"));
             match name.as_str() {
@@ -104,4 +105,115 @@ impl EncodeParams {
         }
         Ok(params)
     }
+}
+
+/// The query of `POST /v1/images`, as it is described to people.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct StoreQuery {
+    /// Quality, 0 (smallest code) to 100 (finest picture).
+    #[param(minimum = 0, maximum = 100, default = 75)]
+    q: Option<f64>,
+    /// Largest code that may come out, in bytes: the finest quality that fits is searched, in place of q.
+    #[param(minimum = 1)]
+    target_size: Option<u64>,
+    /// Profile or id of a model; the service's default without.
+    profile: Option<String>,
+    /// Colour behind transparent pixels: white, black or six hexadecimal digits.
+    #[param(pattern = "^(white|black|#?[0-9a-fA-F]{6})$", default = "ffffff")]
+    background: Option<String>,
+    /// Frame of an animation: only the first, 0. Without it an animation is refused.
+    #[param(minimum = 0)]
+    frame: Option<u32>,
+    /// Widths in pixels, such as 320,640: images of these are kept too, where they are narrower than the picture.
+    #[param(pattern = "^[1-9][0-9]{0,4}(,[1-9][0-9]{0,4}){0,15}$")]
+    widths: Option<String>,
+}
+
+/// The query of `POST /v1/images`.
+#[derive(Debug, PartialEq)]
+pub(crate) struct StoreParams {
+    pub(crate) encode: EncodeParams,
+    /// Each once, from the widest.
+    pub(crate) widths: Vec<u32>,
+}
+
+impl StoreParams {
+    pub(crate) fn parse(uri: &Uri) -> Result<StoreParams, ApiError> {
+        let (widths, others): (Vec<_>, Vec<_>) =
+            pairs(uri)?.into_iter().partition(|(name, _)| name == "widths");
+        if others.iter().any(|(name, _)| name == "measure") {
+            return Err(ApiError::Parameter("measure: only /v1/encode measures".to_owned()));
+        }
+        let encode = EncodeParams::of(&others)?;
+        let Some((_, list)) = widths.first() else { return Ok(StoreParams { encode, widths: vec![] }) };
+        let widths: Option<Vec<u32>> = list.split(',').map(width).collect();
+        let mut widths = widths.filter(|widths| widths.len() <= MOST_WIDTHS).ok_or_else(|| {
+            ApiError::Parameter(format!(
+                "widths: found {list:?}, allowed up to {MOST_WIDTHS} such as 320,640"
+            ))
+        })?;
+        widths.sort_unstable_by(|a, b| b.cmp(a));
+        widths.dedup();
+        Ok(StoreParams { encode, widths })
+    }
+}
+
+/// The query of `GET /v1/images/{name}`, as it is described to people.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct ImageQuery {
+    /// Width in pixels to which the picture is scaled down; it is never scaled up.
+    #[param(minimum = 1, maximum = 65535)]
+    w: Option<u32>,
+    /// Of a signed address: until when it holds, in seconds since 1970.
+    expires: Option<u64>,
+    /// Of a signed address: name of the key.
+    key: Option<String>,
+    /// Of a signed address, its last parameter: HMAC-SHA256 of all that stands before `&signature=`, in hexadecimal.
+    #[param(pattern = "^[0-9a-f]{64}$")]
+    signature: Option<String>,
+}
+
+/// The query of `GET /v1/images/{name}`.
+pub(crate) fn image_width(uri: &Uri) -> Result<Option<u32>, ApiError> {
+    let mut wanted = None;
+    for (name, value) in pairs(uri)? {
+        let wrong =
+            |allowed: &str| ApiError::Parameter(format!("{name}: found {value:?}, allowed {allowed}"));
+        match name.as_str() {
+            "w" => wanted = Some(width(&value).ok_or_else(|| wrong("1 to 65535"))?),
+            // Of a signed address, which has been looked at where that matters.
+            "key" => {}
+            "expires" if value.parse::<i64>().is_ok_and(|seconds| seconds >= 0) => {}
+            "expires" => return Err(wrong("seconds since 1970")),
+            "signature" if value.len() == 64 && value.bytes().all(is_hex) => {}
+            "signature" => return Err(wrong("64 hexadecimal digits")),
+            _ => return Err(ApiError::Parameter(format!("unknown parameter {name:?}: known is w"))),
+        }
+    }
+    Ok(wanted)
+}
+
+fn is_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// No code is wider than 65,535 pixels.
+fn width(text: &str) -> Option<u32> {
+    text.parse::<u16>().ok().filter(|width| *width > 0).map(u32::from)
+}
+
+/// The pairs of a query, of which none comes twice.
+fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|_| ApiError::Parameter("the query cannot be read".to_owned()))?;
+    for (i, (name, _)) in pairs.iter().enumerate() {
+        if pairs[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(ApiError::Parameter(format!("{name}: given twice")));
+        }
+    }
+    Ok(pairs)
 }

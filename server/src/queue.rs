@@ -43,9 +43,15 @@ impl Queue {
     }
 
     /// Takes a place for a picture of this size, or refuses at once.
-    pub(crate) fn enter(&self, (width, height): (u32, u32)) -> Result<Place, ApiError> {
+    pub(crate) fn enter(&self, size: (u32, u32)) -> Result<Place, ApiError> {
+        self.enter_all(&[size])
+    }
+
+    /// Takes one place for pictures of these sizes, or refuses at once.
+    pub(crate) fn enter_all(&self, sizes: &[(u32, u32)]) -> Result<Place, ApiError> {
+        let cost: u64 = sizes.iter().map(|&(width, height)| padded_pixels(width, height)).sum();
         // Padding may carry a picture within the pixel limit over the queue's: it then needs all of it.
-        let cost = padded_pixels(width, height).min(self.capacity as u64) as u32;
+        let cost = cost.min(self.capacity as u64) as u32;
         let pixels = self.pixels.clone().try_acquire_many_owned(cost).map_err(|_| self.full())?;
         let picture = self.pictures.clone().try_acquire_owned().map_err(|_| self.full())?;
         Ok(Place { _picture: picture, _pixels: pixels })

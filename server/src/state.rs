@@ -1,19 +1,25 @@
+use crate::access::{Access, cors};
 use crate::catalogue::{Catalogue, ModelsError};
 use crate::codec::ServedModel;
 use crate::config::{Config, ConfigError};
 use crate::error::ApiError;
+use crate::images::Renditions;
 use crate::inference::Inference;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::store::{ImageStore, StorePlaceError};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, watch};
+use tower_http::cors::CorsLayer;
 
 /// Where the service is in its life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Starting,
     Ready,
+    /// Serving still, but not for long: see [`Config::drain_delay`].
+    Leaving,
     Draining,
     Failed(String),
 }
@@ -27,6 +33,9 @@ pub enum StartError {
     /// A limit that cannot work.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Images cannot be kept where they should be.
+    #[error(transparent)]
+    Store(#[from] StorePlaceError),
     /// A model failed its self-test.
     #[error("{0}")]
     SelfTest(String),
@@ -48,6 +57,10 @@ struct Shared {
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     decoders: Arc<Semaphore>,
+    store: ImageStore,
+    renditions: Renditions,
+    access: Access,
+    cors: Option<CorsLayer>,
 }
 
 impl AppState {
@@ -63,7 +76,24 @@ impl AppState {
         let uploads = Arc::new(Semaphore::new(config.upload_memory));
         let decoders = Arc::new(Semaphore::new(config.decoders));
         let models = RwLock::new(models);
-        let shared = Shared { config, models, inference, phase, uploads, queue, metrics, decoders };
+        let store = ImageStore::open(&config.store)?;
+        let renditions = Renditions::new(config.transcode_cache);
+        let access = Access::new(&config.access);
+        let cors = cors::layer(&config.access.origins)?;
+        let shared = Shared {
+            config,
+            models,
+            inference,
+            phase,
+            uploads,
+            queue,
+            metrics,
+            decoders,
+            store,
+            renditions,
+            access,
+            cors,
+        };
         Ok(AppState(Arc::new(shared)))
     }
 
@@ -75,6 +105,11 @@ impl AppState {
             Ok(Phase::Failed(why)) => Err(StartError::SelfTest(why.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// From now on the service is not ready, but serves as before.
+    pub fn leave(&self) {
+        self.0.phase.send_replace(Phase::Leaving);
     }
 
     /// From now on the service is not ready and takes no new pictures; those it has, it finishes.
@@ -142,6 +177,25 @@ impl AppState {
 
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
+    }
+
+    /// Where images are kept.
+    pub(crate) fn store(&self) -> &ImageStore {
+        &self.0.store
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// What tells browsers that pages of other origins may use the service, where they may.
+    pub(crate) fn cors(&self) -> Option<CorsLayer> {
+        self.0.cors.clone()
+    }
+
+    /// Images in other forms, made lately.
+    pub(crate) fn renditions(&self) -> &Renditions {
+        &self.0.renditions
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -1,7 +1,8 @@
 //! End to end over a real socket: a photograph goes up, its code comes back, the client shows the picture.
 
-use bottleneck_client::{Limits, Model, Server, decode};
+use bottleneck_client::{Limits, Model, Server, decode, fetch};
 use bottleneck_model::{Backend, Encoder, Image, Quality, ingest};
+use bottleneck_proto::http::StoredImages;
 use bottleneck_server::{AppState, Config, serve};
 use image::{ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;
@@ -54,6 +55,33 @@ async fn a_photograph_goes_up_and_its_picture_comes_back() {
             assert_eq!((picture.width, picture.height), (203, 131));
             assert!(psnr(&original, &picture) > 32.0, "{format:?}: {} dB", psnr(&original, &picture));
             assert!(code.len() < original.rgb.len() / 20, "{} bytes", code.len());
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_fetched_as_the_code_or_shown_as_a_file() {
+    let url = start().await;
+    tokio::task::spawn_blocking(move || {
+        let upload = file(ImageFormat::Jpeg);
+        let mut kept = ureq::post(format!("{url}/v1/images?widths=100")).send(&upload[..]).unwrap();
+        let StoredImages { images } = serde_json::from_reader(kept.body_mut().as_reader()).unwrap();
+        assert_eq!(images.iter().map(|image| image.width).collect::<Vec<_>>(), [203, 100]);
+        for image in &images {
+            let address = format!("{url}{}", image.url);
+            let code = fetch(&address, None, &Limits::default(), |_| {}).unwrap();
+            assert_eq!(code.len() as u64, image.bytes);
+            let picture = decode(&code, Model::lite(), &Limits::default()).unwrap();
+            assert_eq!((picture.width, picture.height), (image.width, image.height));
+            for extension in ["webp", "jpg", "png"] {
+                let mut answer = ureq::get(format!("{address}.{extension}")).call().unwrap();
+                let shown = answer.body_mut().read_to_vec().unwrap();
+                let shown = ingest::load(&shown, &ingest::Options::default()).unwrap();
+                let psnr = psnr(&picture, &shown);
+                assert!(psnr > 35.0, "{extension} is {psnr} dB from the picture that the code gives");
+            }
         }
     })
     .await

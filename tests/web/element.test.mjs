@@ -1,6 +1,7 @@
 // decode() and <bottleneck-img> in Chromium, under the strict Content-Security-Policy of the server's own page.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { decodeNatively, nativeError, startBrowser, startServer, worstDifference } from './harness.mjs';
 
@@ -9,11 +10,14 @@ const FALLBACK = '/fallback.png';
 
 describe('the element and decode()', () => {
   let server, browser, context, page, code, complaints, modelRequests;
+  /** Where pages come from. */
+  let site;
   /** Codes that the pages may fetch, by path. */
   const codes = {};
 
   before(async () => {
     server = await startServer();
+    site = server.url;
     browser = await startBrowser();
     const answer = await fetch(`${server.url}/v1/encode?q=30`, { method: 'POST', body: CAT });
     code = Buffer.from(await answer.arrayBuffer());
@@ -40,12 +44,12 @@ describe('the element and decode()', () => {
     await page.route(`**${FALLBACK}`, (route) => route.fulfill({ body: CAT, contentType: 'image/png' }));
     await prepare();
     // An empty page with the policy of the real one, which is where the modules are.
-    const real = await (await fetch(server.url, { headers: { accept: 'text/html' } })).text();
-    const policy = (await fetch(server.url, { headers: { accept: 'text/html' } })).headers.get('content-security-policy');
-    const modules = new URL(real.match(/src="(\/assets\/[^"]*\/)page\/main\.js"/)[1], server.url).href;
-    await page.route(`${server.url}/empty`, (route) =>
+    const real = await (await fetch(site, { headers: { accept: 'text/html' } })).text();
+    const policy = (await fetch(site, { headers: { accept: 'text/html' } })).headers.get('content-security-policy');
+    const modules = new URL(real.match(/src="(\/assets\/[^"]*\/)page\/main\.js"/)[1], site).href;
+    await page.route(`${site}/empty`, (route) =>
       route.fulfill({ body: '<!doctype html><title>Empty</title>', contentType: 'text/html', headers: { 'content-security-policy': policy } }));
-    await page.goto(`${server.url}/empty`);
+    await page.goto(`${site}/empty`);
     await page.evaluate(async (modules) => {
       window.bottleneck = await import(`${modules}js/index.js`);
       await import(`${modules}js/element.js`);
@@ -86,6 +90,44 @@ describe('the element and decode()', () => {
     assert.ok(worst <= 1, `a pixel differs by ${worst}`);
     await page.getByRole('img', { name: 'A cat, three times' }).waitFor();
     assert.deepEqual(complaints, []);
+  });
+
+  it('shows what a server keeps, although it is busy and then breaks off', async () => {
+    const kept = await fetch(`${server.url}/v1/images?q=30`, { method: 'POST', body: CAT });
+    const { url } = (await kept.json()).images[0];
+    const asked = [];
+    // Sits between, says once that it is busy, and once breaks off.
+    const proxy = createServer(async ({ url: path, headers }, answer) => {
+      const found = await fetch(new URL(path, server.url), { headers: { ...headers, 'accept-encoding': 'identity' } });
+      const body = Buffer.from(await found.arrayBuffer());
+      const told = Object.fromEntries([...found.headers].filter(([name]) => !['connection', 'transfer-encoding', 'keep-alive'].includes(name)));
+      if (path === url) asked.push([headers.accept, headers.range, found.headers.get('etag') === headers['if-range']]);
+      if (path === url && asked.length === 1) answer.writeHead(503, { 'retry-after': '0' }).end();
+      else if (path === url && asked.length === 2) {
+        answer.writeHead(found.status, told);
+        answer.write(body.subarray(0, 1000), () => answer.socket.end());
+      } else answer.writeHead(found.status, told).end(body);
+    });
+    await new Promise((done) => proxy.listen(0, '127.0.0.1', done));
+    try {
+      site = `http://127.0.0.1:${proxy.address().port}`;
+      await open();
+      const native = decodeNatively(code);
+      const found = await page.evaluate(async (src) => {
+        const element = add({ src, alt: 'A cat' });
+        const ended = await element.ended;
+        const canvas = element.shadowRoot.querySelector('canvas');
+        return { ended, data: [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data] };
+      }, url);
+      assert.equal(found.ended, 'load');
+      assert.ok(worstDifference(found.data, native.rgb) <= 1);
+      const type = 'image/vnd.bottleneck';
+      assert.deepEqual(asked, [[type, undefined, false], [type, undefined, false], [type, 'bytes=1000-', true]]);
+    } finally {
+      site = server.url;
+      proxy.closeAllConnections();
+      proxy.close();
+    }
   });
 
   it('keeps its place before the data has come, and scales as an image', async () => {

@@ -19,7 +19,7 @@ function program(name) {
 
 /** Starts a server on a free port; resolves to its URL and a way to end it. */
 export async function startServer() {
-  const server = spawn(program('bottleneck-server'), ['--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const server = spawn(program('bottleneck-server'), ['--listen', '127.0.0.1:0', '--store', 'memory'], { stdio: ['ignore', 'pipe', 'ignore'] });
   let printed = '';
   for await (const chunk of server.stdout) {
     printed += chunk;

@@ -10,6 +10,8 @@ shared.replaceSync(`
   canvas[hidden] { display: none; }
 `);
 
+/** What a server that keeps images is asked for: it would send a JPEG to those who do not name it. */
+const CODE = 'image/vnd.bottleneck';
 /** Bytes of the header up to and with the picture's size (FORMAT.md, section 2.1). */
 const SIZE_END = 16;
 
@@ -117,7 +119,7 @@ export class BottleneckImage extends HTMLElement {
         this.#peek(first);
       }
       this.#progress({ phase: 'code', loaded, total });
-    });
+    }, CODE);
     const models = this.models || new URL('/v1/models', url.protocol.startsWith('http') ? url : document.baseURI);
     const context = this.#canvas.getContext('2d');
     await decode(bytes, {

@@ -102,7 +102,8 @@ impl Bench {
     /// Puts a picture into the queue.
     async fn encode(&self, width: u32, height: u32) -> Encoding<'_> {
         let image = Image { width, height, rgb: vec![0; (width * height) as usize * 3] };
-        let picture = Arc::new(Picture { image, place: self.queue.enter((width, height)).unwrap() });
+        let picture =
+            Arc::new(Picture { image, place: Arc::new(self.queue.enter((width, height)).unwrap()) });
         let mut encoding = Box::pin(self.inference.encode(self.codec.clone(), picture, Quality(0)));
         tokio::select! {
             biased;

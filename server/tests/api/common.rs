@@ -172,7 +172,11 @@ pub(crate) async fn get(state: &AppState, path: &str) -> Answer {
 
 /// `POST /v1/encode` with `query` (from its `?` on) and a raw body.
 pub(crate) async fn post(state: &AppState, query: &str, body: impl Into<Body>) -> Answer {
-    send(state, Request::post(format!("/v1/encode{query}")).body(body.into()).unwrap()).await
+    post_to(state, &format!("/v1/encode{query}"), body).await
+}
+
+pub(crate) async fn post_to(state: &AppState, path: &str, body: impl Into<Body>) -> Answer {
+    send(state, Request::post(path).body(body.into()).unwrap()).await
 }
 
 /// `POST /v1/encode` with a form of these fields.

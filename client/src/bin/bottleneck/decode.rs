@@ -1,10 +1,10 @@
 //! `bottleneck decode`: a code to a picture file, row by row.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use bottleneck_client::{Limits, PictureFormat, PictureSink, RowSink, decode_rows};
+use bottleneck_client::{Limits, Model, PictureFormat, PictureSink, RowSink, decode_rows};
 use bottleneck_proto::Container;
 use clap::{Args, ValueEnum};
 
@@ -68,13 +68,36 @@ impl Arguments {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let format = arguments.format()?;
     let output = Output::open(&arguments.output, &arguments.input)?;
-    let mut limits = Limits { max_pixels: arguments.max_pixels, ..Limits::default() };
-    // Who allows larger pictures allows their codes too: up to a byte a pixel.
-    limits.max_bytes = limits.max_bytes.max(limits.max_pixels);
+    let limits = limits(arguments.max_pixels);
     let code = files::read(&arguments.input, limits.max_bytes)?;
     let context = || format!("cannot decode {}", arguments.input.display());
     let id = Container::parse(&code, &limits).with_context(context)?.model;
     let model = models::find(id, &arguments.model).with_context(context)?;
+    write(
+        (&code, &arguments.input.display().to_string()),
+        &model,
+        &limits,
+        format,
+        (output, &arguments.output),
+    )?;
+    Ok(Outcome::Done)
+}
+
+/// Limits of codes that hold pictures of at most so many pixels.
+pub(crate) fn limits(max_pixels: u64) -> Limits {
+    let limits = Limits { max_pixels, ..Limits::default() };
+    // Who allows larger pictures allows their codes too: up to a byte a pixel.
+    Limits { max_bytes: limits.max_bytes.max(max_pixels), ..limits }
+}
+
+/// Decodes to a picture file. Code and file come with what they are called.
+pub(crate) fn write(
+    (code, name): (&[u8], &str),
+    model: &Model,
+    limits: &Limits,
+    format: PictureFormat,
+    (output, path): (Output, &Path),
+) -> anyhow::Result<()> {
     let mut sink = ShownSink {
         inner: PictureSink::new(format, output.writer()?),
         progress: Progress::new(),
@@ -82,11 +105,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         height: 0,
         bytes: 0,
     };
-    decode_rows(&code, &model, &limits, &mut sink).with_context(context)?;
+    decode_rows(code, model, limits, &mut sink).with_context(|| format!("cannot decode {name}"))?;
     let written = sink.inner.finish();
-    written.with_context(|| format!("cannot write {}", arguments.output.display()))?;
-    output.commit()?;
-    Ok(Outcome::Done)
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    output.commit()
 }
 
 /// Passes rows on, and shows how many there were.

@@ -1,4 +1,4 @@
-//! `bottleneck`: encode, decode and inspect `.bnk` codes, and have a server encode.
+//! `bottleneck`: encode, decode and inspect `.bnk` codes, have a server encode, and fetch what it keeps.
 //!
 //! Exit status: 0 success, 1 error, 2 wrong usage, 3 part of a batch failed.
 #![forbid(unsafe_code)]
@@ -6,6 +6,7 @@
 mod decode;
 #[cfg(feature = "encode")]
 mod encode;
+mod fetch;
 mod files;
 mod info;
 mod models;
@@ -42,6 +43,7 @@ enum Command {
     Decode(decode::Arguments),
     Info(info::Arguments),
     Upload(upload::Arguments),
+    Fetch(fetch::Arguments),
 }
 
 /// Arguments that are well formed, but make no sense together: exit status 2.
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Decode(arguments) => decode::run(arguments),
         Command::Info(arguments) => info::run(arguments),
         Command::Upload(arguments) => upload::run(arguments),
+        Command::Fetch(arguments) => fetch::run(arguments),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

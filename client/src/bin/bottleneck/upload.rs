@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// Send pictures again whose codes are there already
     #[arg(long)]
     again: bool,
+    /// API key to show, where the server wants one
+    #[arg(long, env = "BOTTLENECK_KEY", value_name = "KEY", hide_env_values = true)]
+    key: Option<String>,
     /// Print the result as JSON, a line for each picture
     #[arg(long)]
     json: bool,
@@ -55,7 +58,7 @@ fn one(image: &Path, arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
     };
     ensure!(!(arguments.json && files::is_dash(&path)), Usage("--json needs an output file".into()));
-    let server = Server::new(&arguments.server)?;
+    let server = Server::new(&arguments.server)?.with_key(arguments.key.clone());
     let output = Output::open(&path, image)?;
     let bytes = files::read(image, files::IMAGE_BYTES)?;
 
@@ -76,7 +79,7 @@ fn many(arguments: &Arguments) -> anyhow::Result<Outcome> {
     ensure!(!arguments.images.iter().any(|image| files::is_dash(image)), usage());
     let items = find_pictures(&arguments.images, arguments.output.as_deref())?;
     ensure!(!items.is_empty(), "there are no pictures (.jpg, .jpeg, .png, .webp) in the folders given");
-    let server = Server::new(&arguments.server)?;
+    let server = Server::new(&arguments.server)?.with_key(arguments.key.clone());
     let options = BatchOptions {
         jobs: arguments.jobs.into(),
         quality: arguments.quality,
