@@ -90,6 +90,19 @@ fn standard_input_and_output_serve_too() {
 }
 
 #[test]
+fn both_built_in_models_make_codes_that_open() {
+    let folder = folder_with("in.png", &picture(96, 64));
+    for profile in ["lite", "base"] {
+        run(folder.path(), &["encode", "in.png", "a.bnk", "--profile", profile]);
+        assert_eq!(run(folder.path(), &["decode", "a.bnk", "a.png"]).status, 0, "{profile}");
+        let info = json(&run(folder.path(), &["info", "a.bnk", "--json"]));
+        assert_eq!(info["model_at_hand"], true, "{profile}");
+        let model = json(&run(folder.path(), &["info", "--model", profile, "--json"]));
+        assert_eq!((&model["profile"], &model["id"]), (&profile.into(), &info["model"]));
+    }
+}
+
+#[test]
 fn effort_is_taken_and_bounded() {
     let folder = folder_with("in.png", &picture(96, 64));
     let made = run(folder.path(), &["encode", "in.png", "a.bnk", "--effort", "2", "--json"]);

@@ -62,6 +62,8 @@ pub struct Encoder {
 
 /// Encoder and decoder file of the embedded lite model.
 pub(crate) const LITE: [&[u8]; 2] = [include_bytes!("../weights/lite.encoder.safetensors"), weights::LITE];
+/// Those of the embedded base model.
+pub(crate) const BASE: [&[u8]; 2] = [include_bytes!("../weights/base.encoder.safetensors"), weights::BASE];
 
 /// Residuals stay within what an escape can carry.
 const RESIDUAL_MAX: f32 = 32_000.0;
@@ -87,6 +89,15 @@ impl Encoder {
     /// A backend that this build or machine lacks.
     pub fn lite(backend: Backend) -> Result<Encoder, WeightsError> {
         let [encoder, decoder] = LITE;
+        Encoder::from_parts(encoder, decoder, backend)
+    }
+
+    /// The base model embedded in this build.
+    ///
+    /// # Errors
+    /// A backend that this build or machine lacks.
+    pub fn base(backend: Backend) -> Result<Encoder, WeightsError> {
+        let [encoder, decoder] = BASE;
         Encoder::from_parts(encoder, decoder, backend)
     }
 

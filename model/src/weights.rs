@@ -23,6 +23,9 @@ pub(crate) const Z_SETS: usize = 16;
 /// Decoder file of the embedded lite model.
 pub(crate) const LITE: &[u8] = include_bytes!("../weights/lite.decoder.safetensors");
 
+/// Decoder file of the embedded base model.
+pub(crate) const BASE: &[u8] = include_bytes!("../weights/base.decoder.safetensors");
+
 /// What a decoder file says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Metadata {
@@ -154,6 +157,17 @@ impl Model {
     pub fn lite() -> &'static Model {
         static MODEL: OnceLock<Model> = OnceLock::new();
         MODEL.get_or_init(|| Model::from_bytes(LITE).expect("the embedded model is read by a test"))
+    }
+
+    /// The base model embedded in this build: smaller codes than [`Model::lite`], for some three times the work.
+    pub fn base() -> &'static Model {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| Model::from_bytes(BASE).expect("the embedded model is read by a test"))
+    }
+
+    /// The embedded model that a code names, if it is one of them.
+    pub fn built_in(id: ModelId) -> Option<&'static Model> {
+        [Model::lite, Model::base].into_iter().map(|model| model()).find(|model| model.id() == id)
     }
 
     /// The model without SIMD: much slower, and the oracle of what SIMD computes.

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Address and port of the Prometheus metrics, at /metrics; none without it.
     #[arg(long, env = "BOTTLENECK_METRICS", value_name = "LISTEN")]
     pub(crate) metrics: Option<String>,
-    /// Model file to serve, in place of the lite model built in; may be given many times. They are read
+    /// Model file to serve, in place of the models built in; may be given many times. They are read
     /// again on SIGHUP.
     #[arg(long, env = "BOTTLENECK_MODEL", value_name = "FILE", value_delimiter = ',')]
     pub(crate) model: Vec<PathBuf>,
@@ -214,6 +214,13 @@ struct Limits {
     /// Longest time to encode a picture once it is begun; then 504.
     #[arg(long, env = "BOTTLENECK_ENCODE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().encode_timeout.as_secs())]
     encode_timeout: u64,
+    /// Highest effort; requests for more get this.
+    #[arg(long, env = "BOTTLENECK_MAX_EFFORT", value_name = "N", default_value_t = Config::default().max_effort,
+          value_parser = clap::value_parser!(u8).range(0..=9))]
+    max_effort: u8,
+    /// Longest time to refine one code; the best found until then is sent.
+    #[arg(long, env = "BOTTLENECK_EFFORT_TIME", value_name = "SECONDS", default_value_t = Config::default().effort_time.as_secs())]
+    effort_time: u64,
     /// Longest time for one operation of the image store; then 503.
     #[arg(long, env = "BOTTLENECK_STORE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().store.timeout.as_secs())]
     store_timeout: u64,
@@ -241,6 +248,8 @@ impl Args {
             decode_timeout: Duration::from_secs(limits.decode_timeout),
             queue_timeout: Duration::from_secs(limits.queue_timeout),
             encode_timeout: Duration::from_secs(limits.encode_timeout),
+            max_effort: limits.max_effort,
+            effort_time: Duration::from_secs(limits.effort_time),
             transcode_cache: limits.transcode_cache,
             store: StoreConfig {
                 place: self.store.clone(),

@@ -1,5 +1,7 @@
 use axum::body::Bytes;
-use bottleneck_model::{Backend, DecodeError, EncodeError, Encoder, Image, Limits, Quality, Strip, decode};
+use bottleneck_model::{
+    Backend, DecodeError, EncodeError, Encoder, Image, Limits, Quality, Refinement, Strip, decode,
+};
 use bottleneck_proto::http::ModelInfo;
 use std::sync::Arc;
 
@@ -17,6 +19,13 @@ pub trait Codec: Send + Sync + 'static {
         size: (u32, u32),
         quality: Quality,
         strips: &[Vec<u8>],
+    ) -> Result<Vec<u8>, EncodeError>;
+    /// Encodes a picture with more time for a better code: see [`Encoder::refine`].
+    fn encode_refined(
+        &self,
+        image: &Image,
+        quality: Quality,
+        how: &Refinement<'_>,
     ) -> Result<Vec<u8>, EncodeError>;
     /// Decodes what [`Codec::assemble`] gave.
     fn decode(&self, code: &[u8]) -> Result<Image, DecodeError>;
@@ -41,6 +50,15 @@ impl Codec for Encoder {
         strips: &[Vec<u8>],
     ) -> Result<Vec<u8>, EncodeError> {
         Encoder::assemble(self, width, height, quality, strips)
+    }
+
+    fn encode_refined(
+        &self,
+        image: &Image,
+        quality: Quality,
+        how: &Refinement<'_>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        Encoder::encode_refined(self, image, quality, how)
     }
 
     fn decode(&self, code: &[u8]) -> Result<Image, DecodeError> {

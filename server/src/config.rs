@@ -38,6 +38,10 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Longest time to encode a picture, from its first strip on; then 504.
     pub encode_timeout: Duration,
+    /// Highest effort, 0 to 9; requests for more get this.
+    pub max_effort: u8,
+    /// Longest time to refine one code; the best found until then is sent.
+    pub effort_time: Duration,
     /// Bytes of transcoded images that are kept in memory.
     pub transcode_cache: u64,
     /// Where images are kept.
@@ -72,6 +76,8 @@ impl Default for Config {
             decode_timeout: Duration::from_secs(20),
             queue_timeout: Duration::from_secs(90),
             encode_timeout: Duration::from_secs(180),
+            max_effort: 6,
+            effort_time: Duration::from_secs(20),
             transcode_cache: 64 << 20,
             store: StoreConfig::default(),
             access: AccessConfig::default(),

@@ -15,11 +15,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::ingest::{self, Options};
 use bottleneck_model::target::{Search, TargetSearch};
-use bottleneck_model::{ModelId, Quality};
+use bottleneck_model::{ModelId, Quality, Refinement};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::time::timeout;
 use tracing::{Instrument, Span, info_span};
@@ -95,7 +96,7 @@ async fn encode(
     let picture = decode(state, &params, upload, &|size| vec![size]).await?;
     let (width, height) = (picture.image.width, picture.image.height);
     let original = params.measure_psnr.then(|| picture.clone());
-    let code = code(state, codec, params.rate, picture).await?;
+    let code = code(state, codec, &params, picture).await?;
     state.metrics().encoded(u64::from(width) * u64::from(height), upload_bytes, code.len());
 
     let bpp = code.len() as f64 * 8.0 / (f64::from(width) * f64::from(height));
@@ -159,10 +160,12 @@ async fn decode_in_place(
 pub(crate) async fn code(
     state: &AppState,
     codec: &Arc<dyn Codec>,
-    rate: RateParam,
+    params: &EncodeParams,
     picture: Arc<Picture>,
 ) -> Result<Vec<u8>, ApiError> {
-    match rate {
+    let effort = params.effort.min(state.config().max_effort);
+    match params.rate {
+        RateParam::Quality(quality) if effort > 0 => refined(state, codec, picture, quality, effort).await,
         RateParam::Quality(quality) => encode_once(state, codec, picture, quality).await,
         RateParam::TargetSize(limit) => search(state, codec, picture, limit).await,
     }
@@ -176,6 +179,47 @@ pub(crate) async fn encode_once(
 ) -> Result<Vec<u8>, ApiError> {
     let span = info_span!("encode", quality = quality.percent());
     state.inference().encode(codec.clone(), picture, quality).instrument(span).await
+}
+
+/// Encodes with more time for a better code. Pictures are refined one after the other, on all cores, beside those
+/// that are merely encoded.
+async fn refined(
+    state: &AppState,
+    codec: &Arc<dyn Codec>,
+    picture: Arc<Picture>,
+    quality: Quality,
+    effort: u8,
+) -> Result<Vec<u8>, ApiError> {
+    /// Ends the work when nobody waits for it any more.
+    struct Waiting(Arc<AtomicBool>);
+    impl Drop for Waiting {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let config = state.config();
+    let late = |_| ApiError::QueueTimeout { retry_after: state.queue().retry_after() };
+    let turn = timeout(config.queue_timeout, state.refining().clone().acquire_owned()).await.map_err(late)?;
+    // The semaphore is never closed.
+    let turn = turn.map_err(|closed| ApiError::Internal(closed.to_string()))?;
+    let (codec, limit) = (codec.clone(), config.effort_time);
+    let stop = Arc::new(AtomicBool::new(false));
+    let waiting = Waiting(stop.clone());
+    let encoding = blocking(move || {
+        let _turn = turn;
+        let how = Refinement {
+            effort,
+            deadline: Instant::now().checked_add(limit),
+            stop: Some(&stop),
+            progress: None,
+        };
+        Ok(codec.encode_refined(&picture.image, quality, &how)?)
+    });
+    let span = info_span!("encode", quality = quality.percent(), effort);
+    let code = timeout(config.encode_timeout, encoding).instrument(span).await;
+    drop(waiting);
+    code.map_err(|_| ApiError::EncodeTimeout)?
 }
 
 /// Encodes at one quality after the other, to the largest code of at most `limit` bytes.

@@ -49,6 +49,10 @@ pub(crate) struct Limits {
     queue_timeout: f64,
     /// Seconds to encode.
     encode_timeout: f64,
+    /// Highest effort.
+    max_effort: u8,
+    /// Seconds to refine a code.
+    effort_time: f64,
     /// Seconds for an operation of the image store.
     store_timeout: f64,
     /// Bytes of transcoded images kept in memory.
@@ -74,6 +78,8 @@ impl From<&Config> for Limits {
             decode_timeout: seconds(config.decode_timeout),
             queue_timeout: seconds(config.queue_timeout),
             encode_timeout: seconds(config.encode_timeout),
+            max_effort: config.max_effort,
+            effort_time: seconds(config.effort_time),
             store_timeout: seconds(config.store.timeout),
             transcode_cache: config.transcode_cache,
         }

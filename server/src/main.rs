@@ -121,8 +121,11 @@ fn load_models(args: &Args) -> Result<Vec<ServedModel>> {
         "this build cannot use a GPU: build bottleneck-server with its feature `cuda`, or give --device cpu"
     );
     if args.model.is_empty() {
-        let encoder = on_device(args.device, Encoder::lite).context("cannot load the model built in")?;
-        return Ok(vec![encoder.into()]);
+        let built_in = [Encoder::lite, Encoder::base];
+        let load = |built_in: fn(Backend) -> Result<Encoder, WeightsError>| {
+            Ok(on_device(args.device, built_in).context("cannot load the models built in")?.into())
+        };
+        return built_in.into_iter().map(load).collect();
     }
     let load = |file: &PathBuf| {
         let bytes =

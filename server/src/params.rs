@@ -1,11 +1,11 @@
 use crate::error::ApiError;
 use axum::extract::Query;
 use axum::http::Uri;
-use bottleneck_model::Quality;
 use bottleneck_model::ingest::{Options, parse_background};
+use bottleneck_model::{Quality, Refinement};
 use utoipa::IntoParams;
 
-const KNOWN: &str = "q, target_size, profile, background, frame, measure";
+const KNOWN: &str = "q, target_size, effort, profile, background, frame, measure";
 /// Most widths that an upload may ask for.
 const MOST_WIDTHS: usize = 16;
 
@@ -20,6 +20,9 @@ pub(crate) struct EncodeQuery {
     /// Largest code that may come out, in bytes: the finest quality that fits is searched, in place of q.
     #[param(minimum = 1)]
     target_size: Option<u64>,
+    /// Time to spend on a better code, 0 to 9; the service's own limit goes before. Not with target_size.
+    #[param(minimum = 0, maximum = 9, default = 0)]
+    effort: Option<u8>,
     /// Profile or id of a model; the service's default without.
     profile: Option<String>,
     /// Colour behind transparent pixels: white, black or six hexadecimal digits.
@@ -37,6 +40,8 @@ pub(crate) struct EncodeQuery {
 #[derive(Debug, PartialEq)]
 pub(crate) struct EncodeParams {
     pub(crate) rate: RateParam,
+    /// 0 to 9.
+    pub(crate) effort: u8,
     /// `None` is the service's default.
     pub(crate) profile: Option<String>,
     /// The sRGB colour put behind transparent pixels.
@@ -63,6 +68,7 @@ impl EncodeParams {
     fn of(pairs: &[(String, String)]) -> Result<EncodeParams, ApiError> {
         let mut params = EncodeParams {
             rate: RateParam::Quality(Quality::from_percent(75.0).unwrap_or(Quality(u16::MAX))),
+            effort: 0,
             profile: None,
             background: Options::default().background,
             frame: None,
@@ -81,6 +87,10 @@ impl EncodeParams {
                     let size = value.parse::<u64>().ok();
                     let size = size.filter(|size| (1..=i64::MAX as u64).contains(size));
                     params.rate = RateParam::TargetSize(size.ok_or_else(|| wrong("a number from 1"))?);
+                }
+                "effort" => {
+                    let effort = value.parse().ok().filter(|effort| *effort <= Refinement::MAX_EFFORT);
+                    params.effort = effort.ok_or_else(|| wrong("0 to 9"))?;
                 }
                 "profile" => params.profile = Some(value.clone()),
                 "background" => {
@@ -103,6 +113,9 @@ impl EncodeParams {
         if given("q") && given("target_size") {
             return Err(ApiError::Parameter("q and target_size exclude each other".to_owned()));
         }
+        if params.effort > 0 && given("target_size") {
+            return Err(ApiError::Parameter("effort and target_size exclude each other".to_owned()));
+        }
         Ok(params)
     }
 }
@@ -118,6 +131,9 @@ pub(crate) struct StoreQuery {
     /// Largest code that may come out, in bytes: the finest quality that fits is searched, in place of q.
     #[param(minimum = 1)]
     target_size: Option<u64>,
+    /// Time to spend on a better code, 0 to 9; the service's own limit goes before. Not with target_size.
+    #[param(minimum = 0, maximum = 9, default = 0)]
+    effort: Option<u8>,
     /// Profile or id of a model; the service's default without.
     profile: Option<String>,
     /// Colour behind transparent pixels: white, black or six hexadecimal digits.

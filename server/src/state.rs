@@ -57,6 +57,8 @@ struct Shared {
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     decoders: Arc<Semaphore>,
+    /// One picture at a time has its code refined.
+    refining: Arc<Semaphore>,
     store: ImageStore,
     renditions: Renditions,
     access: Access,
@@ -89,6 +91,7 @@ impl AppState {
             queue,
             metrics,
             decoders,
+            refining: Arc::new(Semaphore::new(1)),
             store,
             renditions,
             access,
@@ -171,6 +174,10 @@ impl AppState {
     }
 
     /// Counts the uploads that are being decoded.
+    pub(crate) fn refining(&self) -> &Arc<Semaphore> {
+        &self.0.refining
+    }
+
     pub(crate) fn decoders(&self) -> &Arc<Semaphore> {
         &self.0.decoders
     }

@@ -271,11 +271,12 @@ fn table_blobs(name: &str, tables: Vec<(i16, Vec<u16>)>, blobs: &mut Blobs) {
     blobs.insert(format!("{name}.counts"), Blob { dtype: Dtype::U16, shape: vec![data.len() / 2], data });
 }
 
-/// Starting values from a whole model file, or from the embedded model by its profile's name.
+/// Starting values from a whole model file, or from an embedded model by its profile's name.
 pub fn initial_weights(from: &str, device: &Device) -> Result<(Architecture, Parameters), ExportError> {
-    if from == "lite" {
-        let [encoder, decoder] = crate::encode::LITE;
-        return values_of(encoder, decoder, device);
+    for (name, [encoder, decoder]) in [("lite", crate::encode::LITE), ("base", crate::encode::BASE)] {
+        if from == name {
+            return values_of(encoder, decoder, device);
+        }
     }
     let bytes = std::fs::read(from).map_err(|source| ExportError::File { path: from.into(), source })?;
     let file = SafeTensors::deserialize(&bytes)?;

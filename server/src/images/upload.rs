@@ -125,7 +125,7 @@ async fn keep_photograph(
     };
     let keeping = pictures.into_iter().map(async |picture| {
         let size = (picture.image.width, picture.image.height);
-        let code = encode::code(state, codec, params.encode.rate, picture).await?;
+        let code = encode::code(state, codec, &params.encode, picture).await?;
         state.metrics().encoded(u64::from(size.0) * u64::from(size.1), upload_bytes, code.len());
         keep(state, model, size, code.into()).await
     });

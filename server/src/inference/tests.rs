@@ -1,7 +1,7 @@
 use super::*;
 use crate::codec::ServedModel;
 use axum::body::Bytes;
-use bottleneck_model::{DecodeError, EncodeError, Image};
+use bottleneck_model::{DecodeError, EncodeError, Image, Refinement};
 use bottleneck_proto::ModelId;
 use bottleneck_proto::http::ModelInfo;
 use std::future::ready;
@@ -33,6 +33,10 @@ impl Codec for Gated {
         Ok(strips.concat())
     }
 
+    fn encode_refined(&self, _: &Image, _: Quality, _: &Refinement<'_>) -> Result<Vec<u8>, EncodeError> {
+        unreachable!()
+    }
+
     fn decode(&self, _: &[u8]) -> Result<Image, DecodeError> {
         unreachable!()
     }
@@ -51,6 +55,10 @@ impl Codec for Broken {
     }
 
     fn assemble(&self, _: (u32, u32), _: Quality, _: &[Vec<u8>]) -> Result<Vec<u8>, EncodeError> {
+        unreachable!()
+    }
+
+    fn encode_refined(&self, _: &Image, _: Quality, _: &Refinement<'_>) -> Result<Vec<u8>, EncodeError> {
         unreachable!()
     }
 

@@ -1,6 +1,6 @@
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bottleneck_model::{DecodeError, EncodeError, Image, Quality, Strip};
+use bottleneck_model::{DecodeError, EncodeError, Image, Quality, Refinement, Strip};
 use bottleneck_proto::ModelId;
 use bottleneck_proto::http::{ModelInfo, Problem};
 use bottleneck_server::{AppState, Codec, Coding, Config, ServedModel, app};
@@ -41,6 +41,18 @@ impl Codec for FakeCodec {
         code.extend(height.to_le_bytes());
         code.extend(quality.0.to_le_bytes());
         code.extend(&strips[0]);
+        Ok(code)
+    }
+
+    fn encode_refined(
+        &self,
+        image: &Image,
+        quality: Quality,
+        how: &Refinement<'_>,
+    ) -> Result<Vec<u8>, EncodeError> {
+        (self.hook)(image)?;
+        let mut code = self.assemble((image.width, image.height), quality, &[image.rgb[..3].to_vec()])?;
+        code.push(how.effort);
         Ok(code)
     }
 

@@ -63,6 +63,16 @@ async fn a_size_is_met_or_told_to_be_out_of_reach() {
     assert!(told.contains("13 bytes"), "{told}");
 }
 
+#[tokio::test]
+async fn effort_is_passed_on_up_to_the_services_own() {
+    let state = with(Config { max_effort: 4, ..Config::default() }, |_| Ok(()));
+    // The fake codec's refined codes end in the effort.
+    for (asked, given) in [("?effort=2", Some(&2)), ("?effort=9", Some(&4)), ("?effort=0", None)] {
+        let code = post(&state, asked, png(20)).await.body;
+        assert_eq!(code.get(13), given, "{asked}");
+    }
+}
+
 fn pixel() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbaImage::from_pixel(1, 1, image::Rgba([0; 4]))
@@ -89,12 +99,15 @@ async fn wrong_parameters_are_named() {
         ("?q=", "q: "),
         ("?q=75&q=80", "twice"),
         ("?profile=best", "served here: lite"),
-        ("?quality=80", "known are q, target_size, profile, background, frame, measure"),
+        ("?quality=80", "known are q, target_size, effort, profile, background, frame, measure"),
         ("?background=mauve", "background: "),
         ("?frame=-1", "frame: "),
         ("?measure=ssim", "allowed psnr"),
         ("?target_size=0", "target_size: "),
         ("?target_size=9000&q=75", "exclude each other"),
+        ("?target_size=9000&effort=3", "exclude each other"),
+        ("?effort=10", "effort: "),
+        ("?effort=-1", "effort: "),
     ] {
         let detail = post(&state, query, png(20)).await.problem(422);
         assert!(detail.contains(named), "{query}: {detail}");

@@ -89,7 +89,7 @@ async fn info_tells_every_limit() {
     assert_eq!(info["limits"]["queue"], 7);
     assert_eq!(info["limits"]["upload_pause"], 15.0);
     // As many as `Config` has fields.
-    assert_eq!(info["limits"].as_object().unwrap().len(), 17);
+    assert_eq!(info["limits"].as_object().unwrap().len(), 19);
 }
 
 #[tokio::test]

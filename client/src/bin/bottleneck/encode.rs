@@ -62,7 +62,10 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Profile {
+    /// The quickest to decode
     Lite,
+    /// Smaller codes, three times as long to decode
+    Base,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -116,6 +119,7 @@ fn encoder(arguments: &Arguments) -> anyhow::Result<Encoder> {
             .with_context(|| format!("{} is not a model that can encode", path.display())),
         None => match arguments.profile {
             Profile::Lite => Encoder::lite(backend).context("cannot open the lite model"),
+            Profile::Base => Encoder::base(backend).context("cannot open the base model"),
         },
     };
     match arguments.device {

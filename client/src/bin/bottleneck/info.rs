@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Codes (.bnk)
     #[arg(required_unless_present = "model")]
     inputs: Vec<PathBuf>,
-    /// Show the model in this file instead, or the one in this build
+    /// Show a model instead: the one in this file, or `lite` (the default) or `base` of this build
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "inputs")]
     model: Option<Option<PathBuf>>,
     /// Print one JSON object a line
@@ -75,11 +75,16 @@ struct ModelReport {
 }
 
 impl ModelReport {
-    /// The model in `file`, or the one in this build.
+    /// The model in `file`, or one in this build.
     fn of(file: Option<&Path>) -> anyhow::Result<ModelReport> {
-        let Some(path) = file else { return Ok(ModelReport::new(Model::lite(), encoder_costs(None))) };
-        let bytes = files::read(path, files::MODEL_BYTES)?;
-        Ok(ModelReport::new(&models::parse(&bytes, path)?, encoder_costs(Some(&bytes))))
+        match file.map(|path| (path, path.to_str())) {
+            None | Some((_, Some("lite"))) => Ok(ModelReport::new(Model::lite(), costs::lite())),
+            Some((_, Some("base"))) => Ok(ModelReport::new(Model::base(), costs::base())),
+            Some((path, _)) => {
+                let bytes = files::read(path, files::MODEL_BYTES)?;
+                Ok(ModelReport::new(&models::parse(&bytes, path)?, costs::of(&bytes)))
+            }
+        }
     }
 
     fn new(model: &Model, encoder: Vec<LayerCost>) -> ModelReport {
@@ -141,18 +146,38 @@ fn total(costs: &[LayerCost]) -> f64 {
     costs.iter().map(|cost| cost.kmac_per_pixel).sum()
 }
 
-/// Costs of the encoder in a model file's bytes or in this build; a decoder's file has none.
+/// Costs of encoders: none where a file, or this build, has no encoder.
 #[cfg(feature = "encode")]
-fn encoder_costs(file: Option<&[u8]>) -> Vec<LayerCost> {
+mod costs {
+    use super::LayerCost;
     use bottleneck_model::{Backend, Encoder};
-    let encoder = match file {
-        Some(bytes) => Encoder::from_bytes(bytes, Backend::Cpu),
-        None => Encoder::lite(Backend::Cpu),
-    };
-    encoder.map(|encoder| encoder.costs()).unwrap_or_default()
+
+    pub(super) fn lite() -> Vec<LayerCost> {
+        Encoder::lite(Backend::Cpu).map(|encoder| encoder.costs()).unwrap_or_default()
+    }
+
+    pub(super) fn base() -> Vec<LayerCost> {
+        Encoder::base(Backend::Cpu).map(|encoder| encoder.costs()).unwrap_or_default()
+    }
+
+    pub(super) fn of(file: &[u8]) -> Vec<LayerCost> {
+        Encoder::from_bytes(file, Backend::Cpu).map(|encoder| encoder.costs()).unwrap_or_default()
+    }
 }
 
 #[cfg(not(feature = "encode"))]
-fn encoder_costs(_file: Option<&[u8]>) -> Vec<LayerCost> {
-    Vec::new()
+mod costs {
+    use super::LayerCost;
+
+    pub(super) fn lite() -> Vec<LayerCost> {
+        Vec::new()
+    }
+
+    pub(super) fn base() -> Vec<LayerCost> {
+        Vec::new()
+    }
+
+    pub(super) fn of(_file: &[u8]) -> Vec<LayerCost> {
+        Vec::new()
+    }
 }

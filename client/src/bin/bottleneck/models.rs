@@ -1,4 +1,4 @@
-//! Models at hand: the one in this build, and files that the user names.
+//! Models at hand: those in this build, and files that the user names.
 
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,12 @@ pub(crate) fn parse(bytes: &[u8], path: &Path) -> anyhow::Result<Model> {
     Model::from_bytes(bytes).with_context(|| format!("{} is not a model", path.display()))
 }
 
-/// The model that a code names: the one in this build, or else one of `files`.
+/// The model that a code names: one in this build, or else one of `files`.
 pub(crate) fn find(id: ModelId, files: &[PathBuf]) -> anyhow::Result<FoundModel> {
-    let built_in = Model::lite();
-    if built_in.id() == id {
+    if let Some(built_in) = Model::built_in(id) {
         return Ok(FoundModel::BuiltIn(built_in));
     }
-    let mut known = vec![built_in.id()];
+    let mut known = vec![Model::lite().id(), Model::base().id()];
     for path in files {
         let model = parse(&files::read(path, files::MODEL_BYTES)?, path)?;
         if model.id() == id {

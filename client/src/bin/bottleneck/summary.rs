@@ -53,7 +53,7 @@ impl Summary {
     }
 
     fn at_hand(&self) -> bool {
-        self.model == Model::lite().id()
+        Model::built_in(self.model).is_some()
     }
 
     /// Bits for each pixel of the picture.

@@ -17,9 +17,9 @@ pub(crate) struct EvaluateArgs {
     /// Folder of pictures (PNG, JPEG, WebP)
     #[arg(long, value_name = "DIR")]
     images: PathBuf,
-    /// Model to evaluate; without it, the lite model of this build
-    #[arg(long, value_name = "FILE", conflicts_with = "no_bottleneck")]
-    model: Option<PathBuf>,
+    /// Model to evaluate: a file, or `lite` or `base` of this build
+    #[arg(long, value_name = "FILE", default_value = "lite", conflicts_with = "no_bottleneck")]
+    model: PathBuf,
     /// Qualities to encode at, 0 to 100
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = quality,
           default_value = "0,10,25,40,55,70,85,100")]
@@ -94,12 +94,14 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<()> {
     let bottleneck = if args.no_bottleneck {
         None
     } else {
-        let encoder = match &args.model {
-            Some(path) => {
+        let encoder = match args.model.to_str() {
+            Some("lite") => Encoder::lite(Backend::Cpu).context("the lite model of this build")?,
+            Some("base") => Encoder::base(Backend::Cpu).context("the base model of this build")?,
+            _ => {
+                let path = &args.model;
                 let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
                 Encoder::from_bytes(&bytes, Backend::Cpu).with_context(|| path.display().to_string())?
             }
-            None => Encoder::lite(Backend::Cpu).context("the lite model of this build")?,
         };
         Some(Bottleneck { encoder, qualities: args.qualities, effort: args.effort })
     };

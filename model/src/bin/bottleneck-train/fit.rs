@@ -22,7 +22,7 @@ pub(crate) struct FitArgs {
     /// What to train: lite, base or tiny.
     #[arg(long, default_value = "lite")]
     profile: String,
-    /// Start from the weights of a model file, or from `lite`, instead of from the transform start. Those of a smaller
+    /// Start from the weights of a model file, or from `lite` or `base`, instead of from the transform start. Those of a smaller
     /// model are grown to the profile, so that it begins with the same pictures at the same rates.
     #[arg(long)]
     init: Option<String>,

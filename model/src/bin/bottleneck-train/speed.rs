@@ -11,7 +11,7 @@ pub(crate) struct SpeedArgs {
     /// Codes to decode
     #[arg(required = true, value_name = "FILE.bnk")]
     codes: Vec<PathBuf>,
-    /// Model that they were made with; without it, the lite model of this build
+    /// Model that they were made with, if it is none of this build
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Runs of each stage, of which the best counts
@@ -23,11 +23,13 @@ pub(crate) fn run(args: SpeedArgs) -> anyhow::Result<()> {
     let read =
         |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let own = args.model.as_ref().map(|path| anyhow::Ok(Model::from_bytes(&read(path)?)?)).transpose()?;
-    let model = own.as_ref().unwrap_or_else(|| Model::lite());
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     for path in &args.codes {
         let bytes = read(path)?;
         let container = Container::parse(&bytes, &Limits::default())?;
+        let built_in = Model::built_in(container.model);
+        let model =
+            own.as_ref().or(built_in).context("the code is of another model: give its file with --model")?;
         let (rate, stages) = pool
             .install(|| (speed::matrix_product_rate(), speed::decode_stages(&container, model, args.runs)));
         let stages = stages?;
