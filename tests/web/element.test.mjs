@@ -96,6 +96,9 @@ describe('the element and decode()', () => {
     const kept = await fetch(`${server.url}/v1/images?q=30`, { method: 'POST', body: CAT });
     const { url } = (await kept.json()).images[0];
     const asked = [];
+    let broken = false;
+    let arrived;
+    const received = new Promise((resolve) => (arrived = resolve));
     // Sits between, says once that it is busy, and once breaks off.
     const proxy = createServer(async ({ url: path, headers }, answer) => {
       const found = await fetch(new URL(path, server.url), { headers: { ...headers, 'accept-encoding': 'identity' } });
@@ -105,13 +108,20 @@ describe('the element and decode()', () => {
       if (path === url && asked.length === 1) answer.writeHead(503, { 'retry-after': '0' }).end();
       else if (path === url && asked.length === 2) {
         answer.writeHead(found.status, told);
-        answer.write(body.subarray(0, 1000), () => answer.socket.end());
+        answer.write(body.subarray(0, 1000));
+        broken = true;
+        // A browser throws away what it has not handed on yet when a connection ends.
+        await received;
+        answer.socket.end();
       } else answer.writeHead(found.status, told).end(body);
     });
     await new Promise((done) => proxy.listen(0, '127.0.0.1', done));
     try {
       site = `http://127.0.0.1:${proxy.address().port}`;
       await open();
+      const network = await page.context().newCDPSession(page);
+      await network.send('Network.enable');
+      network.on('Network.dataReceived', () => broken && arrived());
       const native = decodeNatively(code);
       const found = await page.evaluate(async (src) => {
         const element = add({ src, alt: 'A cat' });
