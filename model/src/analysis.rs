@@ -30,12 +30,7 @@ impl Transforms {
         device: Device,
         values: impl Fn(&str, &[usize]) -> std::result::Result<Vec<f32>, WeightsError>,
     ) -> std::result::Result<Transforms, WeightsError> {
-        let mut parameters = Parameters::new();
-        for (name, shape) in networks.iter().flat_map(Network::parameters) {
-            let tensor = Tensor::from_vec(values(&name, &shape)?, shape, &device)
-                .map_err(|e| WeightsError::Encoder(format!("tensor {name}: {e}")))?;
-            parameters.insert(name, tensor);
-        }
+        let parameters = nn::parameters(&networks, &device, values)?;
         Ok(Transforms::Candle { networks, parameters, device })
     }
 

@@ -1,7 +1,7 @@
 //! Pixels → bytes: the mirror image of `decode.rs`, one call a stage.
 
 use crate::analysis::{Analysis, Transforms};
-use crate::entropy;
+use crate::entropy::{self, Table};
 use crate::latents::{Grid, walk};
 use crate::plain::{Map, Networks, Scratch};
 use crate::refine::{Refinement, Refiner};
@@ -195,23 +195,31 @@ impl Encoder {
 
     /// The second stage: entropy coding of one strip.
     pub fn code(&self, latents: &Latents) -> Vec<u8> {
-        let Latents { quality, grid, z, .. } = latents;
-        let tables = self.model.tables.z(*quality);
         let mut coder = entropy::Encoder::default();
-        z.iter().enumerate().for_each(|(i, &z)| coder.put(z, &tables[i % tables.len()]));
-        let Ok(_) = walk(
+        self.each_symbol(latents, |symbol, table| coder.put(symbol, table));
+        coder.finish()
+    }
+
+    /// Tells `seen` every symbol of a strip with its table, in coding order; gives the ŷ that a decoder makes of them.
+    pub(crate) fn each_symbol(&self, latents: &Latents, mut seen: impl FnMut(i16, &Table)) -> Map {
+        let Latents { quality, grid, y, z } = latents;
+        let tables = self.model.tables.z(*quality);
+        z.iter().enumerate().for_each(|(i, &z)| seen(z, &tables[i % tables.len()]));
+        let walked = walk(
             &self.model,
             *quality,
             *grid,
             z,
             &mut Scratch::default(),
             |level, row, column, channel, mean| {
-                let residual = latents.residual(row, column, channel, mean);
-                coder.put(residual, &self.model.tables.residual[usize::from(level)]);
+                let value = y.data[(row * grid.w + column) * y.dims.c + channel];
+                let residual = (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16;
+                seen(residual, &self.model.tables.residual[usize::from(level)]);
                 Ok::<_, Infallible>(residual)
             },
         );
-        coder.finish()
+        let Ok(y_hat) = walked;
+        y_hat
     }
 
     /// The last stage: the bytes of all strips of a picture, from the top, to those of its `.bnk` file.
@@ -319,14 +327,6 @@ pub struct Latents {
     /// (H/16, W/16, y), scaled by the gain, not rounded.
     pub(crate) y: Map,
     pub(crate) z: Vec<i16>,
-}
-
-impl Latents {
-    /// What is coded of y at (row, column, channel) where μ is `mean`.
-    pub(crate) fn residual(&self, row: usize, column: usize, channel: usize, mean: f32) -> i16 {
-        let value = self.y.data[(row * self.grid.w + column) * self.y.dims.c + channel];
-        (value - mean).round().clamp(-RESIDUAL_MAX, RESIDUAL_MAX) as i16
-    }
 }
 
 fn sides(width: u32, height: u32) -> Result<(u16, u16), EncodeError> {

@@ -27,6 +27,13 @@ impl Grid {
     }
 }
 
+/// Float half of h_s: z → features (4·z_h, 4·z_w, hyper).
+pub(crate) fn features(model: &Model, quality: Quality, grid: Grid, z: &[i16], scratch: &mut Scratch) -> Map {
+    let mut map = Map::zeros(grid.z_h, grid.z_w, model.architecture.z);
+    map.data.iter_mut().zip(z).for_each(|(f, &i)| *f = f32::from(i));
+    model.networks.run("hyper_synthesis", &[&map], crate::quality::position(quality), scratch)
+}
+
 /// Rebuilds ŷ (H/16, W/16, y), corrected and unscaled, from `z` and the residuals that `residual` gives.
 ///
 /// `scratch` lends the memory of the maps between, and of the result. `residual(level, row, column, channel, mean)`
@@ -45,9 +52,7 @@ pub(crate) fn walk<E>(
     // Networks see whole cells of z; what lies beyond the coded grid has residual 0.
     let (rows, columns) = (4 * grid.z_h, 4 * grid.z_w);
     let levels = model.scale.levels(z, grid.z_h, grid.z_w, quality);
-    let mut z_map = Map::zeros(grid.z_h, grid.z_w, architecture.z);
-    z_map.data.iter_mut().zip(z).for_each(|(f, &i)| *f = f32::from(i));
-    let features = model.networks.run("hyper_synthesis", &[&z_map], position, scratch);
+    let features = features(model, quality, grid, z, scratch);
 
     let mut y_hat = scratch.map(rows, columns, channels);
     y_hat.data.fill(0.0);

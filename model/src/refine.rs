@@ -4,10 +4,12 @@
 //! A picture is refined by strips, in tiles with a margin, so that memory is bounded. What the tiles do is an
 //! approximation near their borders; whether a strip is kept is decided by the decoder itself.
 
+mod tiles;
+
 use crate::encode::{EncodeError, Encoder, Latents, Strip};
 use crate::entropy::Table;
 use crate::kernels::Dims;
-use crate::latents::walk;
+use crate::latents::features;
 use crate::network::Network;
 use crate::nn::latents::LatentGraph;
 use crate::nn::ops::with_values;
@@ -19,10 +21,9 @@ use bottleneck_proto::STRIP_ROWS;
 use candle_core::{Device, Result, Tensor, Var};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
-use std::convert::Infallible;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use tiles::{Tile, crop, paste, tiles};
 
 /// How long to refine.
 #[derive(Clone, Copy, Default)]
@@ -53,10 +54,6 @@ impl Refinement<'_> {
 
 /// Gradient steps of each effort.
 const ITERATIONS: [i32; 10] = [0, 1, 2, 4, 7, 11, 18, 35, 75, 160];
-/// Largest side of a tile, in cells of 16 pixels.
-const TILE: usize = 48;
-/// Cells around a tile that are seen and not changed.
-const MARGIN: usize = 4;
 /// Cells at a strip's border with another that are not changed: their pixels depend on both strips.
 const FROZEN: usize = 2;
 /// Rows of a neighbour's ŷ that the cost of a strip is measured with; those nearest are counted.
@@ -102,12 +99,6 @@ struct Scene<'a> {
     levels: Map,
     /// Whether another strip lies above and below.
     neighbours: [bool; 2],
-}
-
-/// Cells that are changed, and those that are seen.
-struct Tile {
-    own: [Range<usize>; 2],
-    seen: [Range<usize>; 2],
 }
 
 impl Encoder {
@@ -156,13 +147,10 @@ impl Encoder {
         self.refiner.get_or_init(|| {
             let model = self.model();
             let file = SafeTensors::deserialize(model.decoder_bytes()).expect("the model was read from it");
-            let mut parameters = Parameters::new();
-            for (name, shape) in model.architecture.decoder_networks().iter().flat_map(Network::parameters) {
-                let values = floats_of(&file, &name, &shape).expect("the model was read from it");
-                let tensor =
-                    Tensor::from_vec(values, shape, &Device::Cpu).expect("as many as the shape says");
-                parameters.insert(name, tensor);
-            }
+            let networks = model.architecture.decoder_networks();
+            let values = |name: &str, shape: &[usize]| floats_of(&file, name, shape);
+            let parameters =
+                nn::parameters(&networks, &Device::Cpu, values).expect("the model was read from it");
             Refiner {
                 parameters,
                 latents: LatentGraph::new(&model.architecture),
@@ -174,21 +162,8 @@ impl Encoder {
 
     /// Bits of a strip's latents under the coder's tables, and the ŷ that a decoder makes of them.
     fn coded(&self, latents: &Latents) -> (f64, Map) {
-        let tables = self.model().tables.z(latents.quality);
-        let z = latents.z.iter().enumerate();
-        let mut bits: f64 = z.map(|(i, &z)| tables[i % tables.len()].bits(z)).sum();
-        let Ok(y_hat) = walk(
-            self.model(),
-            latents.quality,
-            latents.grid,
-            &latents.z,
-            &mut Scratch::default(),
-            |level, row, column, channel, mean| {
-                let residual = latents.residual(row, column, channel, mean);
-                bits += self.model().tables.residual[usize::from(level)].bits(residual);
-                Ok::<_, Infallible>(residual)
-            },
-        );
+        let mut bits = 0.0;
+        let y_hat = self.each_symbol(latents, |symbol, table| bits += table.bits(symbol));
         (bits, y_hat)
     }
 
@@ -237,10 +212,7 @@ impl Encoder {
     ) -> Result<Map> {
         let model = self.model();
         let grid = latents.grid;
-        let position = crate::quality::position(latents.quality);
-        let mut z = Map::zeros(grid.z_h, grid.z_w, model.architecture.z);
-        z.data.iter_mut().zip(&latents.z).for_each(|(f, &i)| *f = f32::from(i));
-        let features = model.networks.run("hyper_synthesis", &[&z], position, &mut Scratch::default());
+        let features = features(model, latents.quality, grid, &latents.z, &mut Scratch::default());
         let levels = model.scale.levels(&latents.z, grid.z_h, grid.z_w, latents.quality);
         let mut level_map = Map::zeros(4 * grid.z_h, 4 * grid.z_w, model.architecture.y);
         level_map.data.iter_mut().zip(levels).for_each(|(f, level)| *f = f32::from(level));
@@ -295,7 +267,6 @@ struct Graph<'a> {
     refiner: &'a Refiner,
     features: Tensor,
     levels: Vec<u8>,
-    slopes: &'a [Slopes],
     knots: Tensor,
     inverse_gain: Tensor,
     original: Tensor,
@@ -320,7 +291,6 @@ impl<'a> Graph<'a> {
             refiner: encoder.refiner(),
             features: tensor(&crop(&scene.features, tile))?,
             levels: crop(&scene.levels, tile).data.iter().map(|&level| level as u8).collect(),
-            slopes: &encoder.refiner().slopes,
             knots: nn::knot_weights(&[crate::quality::position(quality)], device)?,
             inverse_gain: Tensor::from_vec(inverse, (1, 1, 1, channels), device)?,
             original: tensor(&original)?,
@@ -335,8 +305,9 @@ impl<'a> Graph<'a> {
         let p = &self.refiner.parameters;
         let y = Var::from_slice(&y.data, (1, h, w, c), &Device::Cpu)?;
         let (residual, y_hat) = self.refiner.latents.run(p, y.as_tensor(), &self.features, &self.knots)?;
+        let tables = &self.refiner.slopes;
         let slopes: Vec<f32> = with_values([&residual], |[r]| {
-            Ok(r.iter().zip(&self.levels).map(|(&r, &level)| self.slopes[usize::from(level)].at(r)).collect())
+            Ok(r.iter().zip(&self.levels).map(|(&r, &level)| tables[usize::from(level)].at(r)).collect())
         })?;
         let bits = (residual * Tensor::from_vec(slopes, (1, h, w, c), &Device::Cpu)?)?.sum_all()?;
         let x_hat =
@@ -352,49 +323,6 @@ impl<'a> Graph<'a> {
 fn between(start: &Map, end: &Map, share: f32) -> Map {
     let data = start.data.iter().zip(&end.data).map(|(a, b)| a + share * (b - a)).collect();
     Map { dims: start.dims, data }
-}
-
-/// Splits a strip's map into tiles of about equal size.
-fn tiles(dims: Dims) -> Vec<Tile> {
-    let split = |length: usize| -> Vec<Range<usize>> {
-        let count = length.div_ceil(TILE);
-        // Even borders: the coding steps follow a 2×2 pattern.
-        let border = |i: usize| if i == count { length } else { (length * i / count).next_multiple_of(2) };
-        (0..count).map(|i| border(i)..border(i + 1)).collect()
-    };
-    let seen =
-        |own: &Range<usize>, length: usize| own.start.saturating_sub(MARGIN)..(own.end + MARGIN).min(length);
-    let (rows, columns) = (split(dims.h), split(dims.w));
-    let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-    pairs
-        .map(|(row, column)| Tile {
-            own: [row.clone(), column.clone()],
-            seen: [seen(row, dims.h), seen(column, dims.w)],
-        })
-        .collect()
-}
-
-/// The part of a map that a tile sees.
-fn crop(map: &Map, tile: &Tile) -> Map {
-    let [rows, columns] = &tile.seen;
-    let (w, c) = (map.dims.w, map.dims.c);
-    let part = |row: usize| &map.data[(row * w + columns.start) * c..(row * w + columns.end) * c];
-    Map {
-        dims: Dims { h: rows.len(), w: columns.len(), c },
-        data: rows.clone().flat_map(|row| part(row).iter().copied()).collect(),
-    }
-}
-
-/// Puts a tile's own cells into `map`.
-fn paste(values: &Map, tile: &Tile, map: &mut Map) {
-    let ([own_rows, own_columns], [seen_rows, seen_columns]) = (&tile.own, &tile.seen);
-    let c = map.dims.c;
-    for row in own_rows.clone() {
-        let from = ((row - seen_rows.start) * values.dims.w + own_columns.start - seen_columns.start) * c;
-        let to = (row * map.dims.w + own_columns.start) * c;
-        map.data[to..to + own_columns.len() * c]
-            .copy_from_slice(&values.data[from..from + own_columns.len() * c]);
-    }
 }
 
 /// Which values of a tile may change.

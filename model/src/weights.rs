@@ -159,7 +159,7 @@ impl Model {
         MODEL.get_or_init(|| Model::from_bytes(LITE).expect("the embedded model is read by a test"))
     }
 
-    /// The base model embedded in this build: smaller codes than [`Model::lite`], for some three times the work.
+    /// The base model embedded in this build: smaller codes than [`Model::lite`], for 2.5 times the multiplications.
     pub fn base() -> &'static Model {
         static MODEL: OnceLock<Model> = OnceLock::new();
         MODEL.get_or_init(|| Model::from_bytes(BASE).expect("the embedded model is read by a test"))

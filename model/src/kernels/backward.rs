@@ -1,4 +1,4 @@
-//! Gradients of the kernels, for the trainer. One thread: the trainer runs one worker a core.
+//! Gradients of the kernels, for the trainer and for refining. One thread: both run one worker a core.
 
 use super::rearrange::{beside, corners};
 use super::{Dims, Matrix, elementwise::sigmoid, matmul};

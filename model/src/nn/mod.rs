@@ -5,6 +5,7 @@ pub(crate) mod ops;
 #[cfg(all(test, feature = "train"))]
 mod tests;
 
+use crate::WeightsError;
 use crate::network::{Layer, Network, QUALITY_KNOTS};
 use candle_core::{Result, Tensor, bail};
 use std::collections::HashMap;
@@ -18,6 +19,21 @@ pub(crate) fn parameter<'a>(parameters: &'a Parameters, name: &str) -> Result<&'
         Some(tensor) => Ok(tensor),
         None => bail!("parameter {name} is missing"),
     }
+}
+
+/// The parameters of `networks`, which `values` gives by name and shape, on `device`.
+pub(crate) fn parameters(
+    networks: &[Network],
+    device: &candle_core::Device,
+    values: impl Fn(&str, &[usize]) -> std::result::Result<Vec<f32>, WeightsError>,
+) -> std::result::Result<Parameters, WeightsError> {
+    let mut parameters = Parameters::new();
+    for (name, shape) in networks.iter().flat_map(Network::parameters) {
+        let tensor = Tensor::from_vec(values(&name, &shape)?, shape, device)
+            .map_err(|e| WeightsError::Encoder(format!("tensor {name}: {e}")))?;
+        parameters.insert(name, tensor);
+    }
+    Ok(parameters)
 }
 
 /// Weights of the quality knots for each picture of a batch: (N, QUALITY_KNOTS), linear interpolation.

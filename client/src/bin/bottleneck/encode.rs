@@ -64,7 +64,7 @@ pub(crate) struct Arguments {
 enum Profile {
     /// The quickest to decode
     Lite,
-    /// Smaller codes, three times as long to decode
+    /// Smaller codes, twice as long to decode
     Base,
 }
 
