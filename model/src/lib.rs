@@ -30,6 +30,8 @@ pub mod ingest;
 mod nn;
 #[cfg(feature = "nn")]
 mod refine;
+#[cfg(feature = "nn")]
+mod restart;
 #[cfg(feature = "train")]
 pub mod speed;
 #[cfg(feature = "nn")]
@@ -45,6 +47,8 @@ pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
 pub use pixels::Image;
 #[cfg(feature = "nn")]
 pub use refine::Refinement;
+#[cfg(feature = "nn")]
+pub use restart::{WITHOUT_IDLE_THREADS, restart_with};
 pub use weights::{LayerCost, Model, WeightsError};
 
 /// The frozen model of the golden tests.

@@ -205,6 +205,9 @@ struct Limits {
     /// Longest upload; then 408.
     #[arg(long, env = "BOTTLENECK_UPLOAD_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().upload_timeout.as_secs())]
     upload_timeout: u64,
+    /// Longest pause in which a client takes nothing of its answer; then the connection is closed.
+    #[arg(long, env = "BOTTLENECK_DOWNLOAD_PAUSE", value_name = "SECONDS", default_value_t = Config::default().download_pause.as_secs())]
+    download_pause: u64,
     /// Longest time to decode an upload; then 504.
     #[arg(long, env = "BOTTLENECK_DECODE_TIMEOUT", value_name = "SECONDS", default_value_t = Config::default().decode_timeout.as_secs())]
     decode_timeout: u64,
@@ -245,6 +248,7 @@ impl Args {
             batch_pixels: limits.batch_pixels,
             upload_pause: Duration::from_secs(limits.upload_pause),
             upload_timeout: Duration::from_secs(limits.upload_timeout),
+            download_pause: Duration::from_secs(limits.download_pause),
             decode_timeout: Duration::from_secs(limits.decode_timeout),
             queue_timeout: Duration::from_secs(limits.queue_timeout),
             encode_timeout: Duration::from_secs(limits.encode_timeout),

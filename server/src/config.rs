@@ -32,6 +32,8 @@ pub struct Config {
     pub upload_pause: Duration,
     /// Longest upload; then 408.
     pub upload_timeout: Duration,
+    /// Longest pause in which a client takes nothing of its answer; then the connection is closed.
+    pub download_pause: Duration,
     /// Longest time to decode an upload; then 504.
     pub decode_timeout: Duration,
     /// Longest wait for the networks; then 503.
@@ -73,6 +75,7 @@ impl Default for Config {
             batch_pixels: 8_000_000,
             upload_pause: Duration::from_secs(15),
             upload_timeout: Duration::from_secs(120),
+            download_pause: Duration::from_secs(60),
             decode_timeout: Duration::from_secs(20),
             queue_timeout: Duration::from_secs(90),
             encode_timeout: Duration::from_secs(180),

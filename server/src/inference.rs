@@ -193,7 +193,11 @@ impl Worker {
 
     fn process(&self, codec: &Arc<dyn Codec>, batch: Vec<Item>) {
         let start = Instant::now();
+        // One in each request's trace; they end together.
+        let span = |item: &Item| tracing::info_span!(parent: &item.job.span, "analysis", strip = item.strip, batch = batch.len());
+        let spans: Vec<_> = batch.iter().map(span).collect();
         let codings = analyse(codec, &batch);
+        drop(spans);
         self.metrics.time(Stage::Analysis, start.elapsed());
         self.metrics.batch(batch.len());
         for (Item { job, picture, strip }, coding) in batch.into_iter().zip(codings) {

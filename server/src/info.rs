@@ -43,6 +43,8 @@ pub(crate) struct Limits {
     upload_pause: f64,
     /// Seconds for the upload.
     upload_timeout: f64,
+    /// Seconds without a byte of the answer taken.
+    download_pause: f64,
     /// Seconds to decode the upload.
     decode_timeout: f64,
     /// Seconds to wait for the networks.
@@ -75,6 +77,7 @@ impl From<&Config> for Limits {
             batch_pixels: config.batch_pixels,
             upload_pause: seconds(config.upload_pause),
             upload_timeout: seconds(config.upload_timeout),
+            download_pause: seconds(config.download_pause),
             decode_timeout: seconds(config.decode_timeout),
             queue_timeout: seconds(config.queue_timeout),
             encode_timeout: seconds(config.encode_timeout),

@@ -8,7 +8,7 @@ mod telemetry;
 
 use anyhow::{Context, Result, ensure};
 use args::{Args, Cli, Command, Device};
-use bottleneck_model::{Backend, Encoder, WeightsError};
+use bottleneck_model::{Backend, Encoder, WITHOUT_IDLE_THREADS, WeightsError, restart_with};
 use bottleneck_server::{AppState, ServedModel, StartError, metrics_app, serve_over};
 use clap::Parser;
 use std::path::PathBuf;
@@ -17,9 +17,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 
-/// Gives memory back after a spike of large pictures; the system's keeps a good part of it.
+/// Gives memory back some seconds after a spike of large pictures, by a thread of its own, although nobody asks for
+/// anything then; glibc's and mimalloc keep a good part of it.
+#[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // For all of TLS: the service's own, that of the S3 store, and that of the collector of traces. The only call,
@@ -30,11 +32,7 @@ fn main() -> ExitCode {
         Some(Command::Health { listen }) => ask::is_ready(&listen),
         Some(Command::NewKey { name }) => keys::new(&name),
         Some(Command::Sign { url_keys, expires, path }) => keys::sign(&url_keys, expires, &path),
-        None => telemetry::start(&args).and_then(|telemetry| {
-            let outcome = start(args);
-            telemetry.finish();
-            outcome
-        }),
+        None => serve(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,6 +41,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve(args: Args) -> Result<()> {
+    let restarted = restart_with(&[WITHOUT_IDLE_THREADS]);
+    let telemetry = telemetry::start(&args)?;
+    if let Err(error) = restarted {
+        tracing::warn!(%error, "cannot start again without the tensor library's own threads: refining is slower");
+    }
+    let outcome = start(args);
+    telemetry.finish();
+    outcome
 }
 
 #[tokio::main]

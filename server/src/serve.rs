@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutWriter;
 use tower::ServiceExt;
 
 /// Longest wait for the head of a request, idle connections included.
@@ -28,8 +29,8 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: impl Future
 /// [`Config::drain_delay`](crate::Config::drain_delay), stops accepting, and returns when the last request is
 /// answered.
 ///
-/// This is `axum::serve` with three things more: a timeout on request heads, a bound on connections,
-/// and an end that does not wait for connections on which nothing was ever asked.
+/// This is `axum::serve` with four things more: a timeout on request heads, one on clients that do not take their
+/// answer, a bound on connections, and an end that does not wait for connections on which nothing was ever asked.
 pub async fn serve_over(
     tls: Option<Tls>,
     listener: TcpListener,
@@ -94,6 +95,8 @@ async fn connection(
     router: Router,
     state: AppState,
 ) {
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(state.config().download_pause));
     let asked = AtomicBool::new(false);
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
@@ -101,7 +104,7 @@ async fn connection(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = state.draining() => {

@@ -88,8 +88,9 @@ async fn info_tells_every_limit() {
     assert_eq!(info["device"], "none");
     assert_eq!(info["limits"]["queue"], 7);
     assert_eq!(info["limits"]["upload_pause"], 15.0);
+    assert_eq!(info["limits"]["download_pause"], 60.0);
     // As many as `Config` has fields.
-    assert_eq!(info["limits"].as_object().unwrap().len(), 19);
+    assert_eq!(info["limits"].as_object().unwrap().len(), 20);
 }
 
 #[tokio::test]

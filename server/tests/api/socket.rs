@@ -1,6 +1,7 @@
-use crate::common::{gated, plain, png, with};
+use crate::common::{gated, model, plain, png, with};
 use bottleneck_server::{AppState, Config, serve};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -90,12 +91,12 @@ async fn a_client_that_hangs_up_is_not_worked_for() {
         client.write_all(&png(width)).await.unwrap();
         clients.push(client);
         // One after the other, so that the order in the queue is known.
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let (gate, width) = gate.arrived().await;
     assert_eq!(width, 20);
     drop(clients.remove(1));
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     gate.open();
     let (gate, width) = gate.arrived().await;
     assert_eq!(width, 22, "the abandoned picture was encoded");
@@ -105,4 +106,42 @@ async fn a_client_that_hangs_up_is_not_worked_for() {
     }
     stop.send(()).unwrap();
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_left_but_a_slow_one_is_served() {
+    // More than socket buffers hold.
+    const LENGTH: usize = 32 << 20;
+    let mut served = model("lite", |_| Ok(()));
+    served.decoder = vec![7; LENGTH].into();
+    let path = format!("/v1/models/{}/decoder", served.info.id);
+    let config = Config { download_pause: Duration::from_secs(1), ..Config::default() };
+    let (address, stop, serving) = start(AppState::new(vec![served], config).unwrap()).await;
+    let ask = async || {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client
+    };
+
+    let (idle, mut slow) = (ask().await, ask().await);
+    let mut taken = 0;
+    let mut buffer = vec![0; 512 << 10];
+    // In all, many times the longest pause.
+    loop {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        match slow.read(&mut buffer).await.unwrap() {
+            0 => break,
+            read => taken += read,
+        }
+    }
+    assert!(taken > LENGTH, "only {taken} bytes came");
+
+    // The end of the service waits for every connection: it would wait for ever for this one.
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    let mut rest = Vec::new();
+    // Broken off, by the end of the stream or by a reset.
+    let _ = { idle }.read_to_end(&mut rest).await;
+    assert!(rest.len() < LENGTH, "an answer that nobody took was sent whole");
 }

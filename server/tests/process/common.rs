@@ -42,9 +42,13 @@ impl Server {
     }
 
     pub(crate) fn start_on(listen: &str, arguments: &[&str]) -> Server {
+        Server::start_with(&tiny_model(), listen, arguments)
+    }
+
+    pub(crate) fn start_with(model: &Path, listen: &str, arguments: &[&str]) -> Server {
         let log = tempfile::NamedTempFile::new().unwrap();
         let mut child = program(&["--listen", listen, "--model"])
-            .arg(tiny_model())
+            .arg(model)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log.reopen().unwrap())
@@ -74,7 +78,13 @@ impl Server {
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.signal("TERM");
+    }
+
+    /// Such as HUP.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
     }
 
     /// SIGKILL.

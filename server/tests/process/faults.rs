@@ -27,7 +27,12 @@ fn s3(answer: impl Fn(std::net::TcpStream) + Send + 'static) -> String {
 }
 
 fn on_s3(endpoint: &str) -> Server {
-    Server::start(&["--store", "s3://images/a", "--s3-endpoint", endpoint, "--store-timeout", "1"])
+    waiting_for_s3(endpoint, 1)
+}
+
+fn waiting_for_s3(endpoint: &str, seconds: u64) -> Server {
+    let timeout = seconds.to_string();
+    Server::start(&["--store", "s3://images/a", "--s3-endpoint", endpoint, "--store-timeout", &timeout])
 }
 
 #[test]
@@ -36,7 +41,8 @@ fn an_s3_that_refuses_is_told() {
         let _ = stream.read(&mut [0; 100_000]);
         let _ = stream.write_all(b"HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     });
-    fails(&on_s3(&endpoint), "503");
+    // Long enough for all tries, of which the last one's answer is told.
+    fails(&waiting_for_s3(&endpoint, 20), "503");
 }
 
 #[test]

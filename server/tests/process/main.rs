@@ -4,6 +4,9 @@
 mod common;
 mod drain;
 mod faults;
+mod hangup;
 mod kill;
 mod replicas;
 mod start;
+#[cfg(feature = "otel")]
+mod traces;

@@ -100,3 +100,16 @@ fn keys_and_signatures_work_and_stay_out_of_the_log() {
         assert!(!log.contains(secret), "{log}");
     }
 }
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_build_without_cuda_says_so_and_auto_takes_the_processor() {
+    let message = refused(&["--listen", "127.0.0.1:0", "--device", "cuda"]);
+    assert!(message.contains("feature `cuda`") && message.contains("--device cpu"), "{message}");
+    assert!(refused(&["--device", "tpu"]).contains("auto"));
+    for device in ["cpu", "auto"] {
+        let server = Server::start(&["--store", "memory", "--device", device]).ready();
+        let info = get(&format!("{}/info", server.url)).unwrap().body;
+        assert!(String::from_utf8_lossy(&info).contains("\"device\":\"cpu\""));
+    }
+}
