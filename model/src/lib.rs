@@ -2,8 +2,8 @@
 //!
 //! Without features this is the decoder core, plain Rust: [`decode`] and [`decode_rows`] with a [`Model`].
 //! Feature `ingest` reads photographs, `nn` adds the [`Encoder`] (on a CPU by the decoder's kernels, with `cuda` on
-//! a GPU in candle), `train` the trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
-//! FORMAT.md.
+//! a GPU in candle), `evaluate` the comparison with other codecs, `train` the trainer. The way of the data and the
+//! invariants are in ARCHITECTURE.md, the bytes in FORMAT.md.
 
 mod architecture;
 mod decode;
@@ -22,7 +22,7 @@ mod weights;
 mod analysis;
 #[cfg(feature = "nn")]
 mod encode;
-#[cfg(feature = "train")]
+#[cfg(feature = "evaluate")]
 pub mod evaluate;
 #[cfg(feature = "ingest")]
 pub mod ingest;
@@ -30,7 +30,7 @@ pub mod ingest;
 mod nn;
 #[cfg(feature = "nn")]
 mod refine;
-#[cfg(feature = "train")]
+#[cfg(feature = "evaluate")]
 pub mod speed;
 #[cfg(feature = "nn")]
 pub mod target;
