@@ -29,6 +29,8 @@ pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
 #[cfg(feature = "nn")]
+mod psnr;
+#[cfg(feature = "nn")]
 mod refine;
 #[cfg(feature = "evaluate")]
 pub mod speed;
@@ -43,6 +45,8 @@ pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, sy
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
 pub use pixels::Image;
+#[cfg(feature = "nn")]
+pub use psnr::psnr;
 #[cfg(feature = "nn")]
 pub use refine::Refinement;
 pub use weights::{LayerCost, Model, WeightsError};

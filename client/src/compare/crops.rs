@@ -67,7 +67,11 @@ pub(super) fn walls(
         let bench = Workbench::new(&image)?;
         let failed = |codec: &dyn Codec| {
             let (picture, codec) = (picture.name.clone(), codec.name().to_owned());
-            move |source| CompareError::Crop { picture: picture.clone(), codec: codec.clone(), source }
+            move |source| CompareError::Crop {
+                picture: picture.clone(),
+                codec: codec.clone(),
+                source: Box::new(source),
+            }
         };
         let Found::Size { setting, .. } = picture.series[ours].found[0] else { continue };
         let codec = &*contestants[ours].codec;

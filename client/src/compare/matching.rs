@@ -118,7 +118,7 @@ pub(super) fn target(
                 picture: name.into(),
                 codec: "jpeg".into(),
                 setting: quality,
-                source,
+                source: Box::new(source),
             };
             let jpeg = Peer::Jpeg.detect().map_err(|error| codec(error.into()))?;
             Ok(wanted.metric().of(&measure(name, bench, reference, &jpeg, quality)?.metrics))
@@ -204,7 +204,7 @@ pub(super) fn search(
 }
 
 /// How near a file is near enough, in units of [`Metric::fidelity`]: some 0.1 % of the bytes.
-fn tolerance(metric: Metric) -> f64 {
+pub(super) fn tolerance(metric: Metric) -> f64 {
     match metric {
         Metric::Psnr | Metric::MsSsim => 0.005,
         Metric::Ssimulacra2 => 0.03,

@@ -3,29 +3,37 @@
 //! Every byte is a real file's, every decoded picture comes from the codec's own decoder, every metric is taken on
 //! 8-bit sRGB. [`compare`] measures, [`Report`] says it: HTML, Markdown and JSON, losses first.
 
+mod browser;
 mod crops;
 mod link;
 mod matching;
+#[cfg(target_os = "linux")]
+mod network;
 mod report;
 mod results;
 mod savings;
+mod smallest;
 mod timing;
 
 use std::path::{Path, PathBuf};
 
 use bottleneck_model::Image;
-use bottleneck_model::evaluate::codec::Codec;
+use bottleneck_model::evaluate::codec::{Codec, CodecError};
 use bottleneck_model::evaluate::metrics::{Metric, MetricError, Reference};
 use bottleneck_model::evaluate::peers::{PeerError, Workbench};
 use bottleneck_model::evaluate::{EvaluateError, MIN_SIDE, Point, measure, picture};
 use rayon::prelude::*;
 
+pub use browser::{BrowserError, measure as measure_browser};
 pub use crops::{Crop, Wall};
 pub use link::{FRAMING, HEAD_BYTES, LINKS, Link, Million, Prices, break_even, pictures_to_gain};
 pub use matching::{Found, Match};
-pub use report::{Report, Setting};
+#[cfg(target_os = "linux")]
+pub use network::{NetworkError, measure as measure_transfers};
+pub use report::{BrowserTimes, Report, Setting, Transfer};
 pub use results::{BdRateOf, Comparison, Contender, PictureResult, Series, Times, Unusable};
 pub use savings::{Savings, Spread};
+pub use smallest::{MatchError, smallest_as_good};
 pub use timing::{Cost, Programs, TimingError};
 
 /// A codec that takes part.
@@ -38,6 +46,8 @@ pub struct Contestant {
     pub ours: bool,
     /// Bytes that a browser which lacks the decoder loads once.
     pub download: u64,
+    /// Id and decoder file of the model that a browser needs; none for what browsers decode themselves.
+    pub model: Option<(String, Vec<u8>)>,
 }
 
 /// What is to be compared.
@@ -95,7 +105,7 @@ pub enum CompareError {
         /// Name of the codec.
         codec: String,
         /// Reason.
-        source: bottleneck_model::evaluate::codec::CodecError,
+        source: Box<CodecError>,
     },
 }
 
@@ -206,6 +216,15 @@ fn is_graphic(image: &Image) -> bool {
     equal * 5 > u64::from(image.height) * u64::from(image.width - 1) * 2
 }
 
+/// Up to `count` pictures on which all codecs reach the first match, spread over the whole.
+fn spread(results: &Comparison, count: usize) -> Vec<&PictureResult> {
+    let reached =
+        |picture: &&PictureResult| picture.series.iter().all(|series| series.found[0].bytes().is_some());
+    let fit: Vec<&PictureResult> = results.pictures.iter().filter(reached).collect();
+    let count = count.min(fit.len());
+    (0..count).map(|at| fit[at * fit.len() / count]).collect()
+}
+
 /// Times the programs on pictures spread over the whole, at the first match, where all codecs reach it.
 fn time(
     results: &Comparison,
@@ -213,16 +232,10 @@ fn time(
     count: usize,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Vec<Times>, CompareError> {
-    let fit: Vec<&PictureResult> = results
-        .pictures
-        .iter()
-        .filter(|picture| picture.series.iter().all(|series| series.found[0].bytes().is_some()))
-        .collect();
-    let count = count.min(fit.len());
+    let chosen = spread(results, count);
     let mut times = Vec::new();
-    for at in 0..count {
-        let picture = fit[at * fit.len() / count];
-        progress(&format!("timing {} of {count}: {}", at + 1, picture.name));
+    for (at, picture) in chosen.iter().enumerate() {
+        progress(&format!("timing {} of {}: {}", at + 1, chosen.len(), picture.name));
         let Ok(image) = picture::read_original(&picture.path) else { continue };
         let bench = Workbench::new(&image)?;
         for (contestant, series) in contestants.iter().zip(&picture.series) {

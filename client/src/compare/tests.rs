@@ -65,7 +65,7 @@ impl Codec for Fake {
 }
 
 fn contestant(fake: Fake, ours: bool) -> Contestant {
-    Contestant { codec: Box::new(fake), programs: None, ours, download: 1_000_000 }
+    Contestant { codec: Box::new(fake), programs: None, ours, download: 1_000_000, model: None }
 }
 
 fn picture(folder: &Path, name: &str, width: u32, height: u32) -> PathBuf {
@@ -140,7 +140,7 @@ fn what_cannot_be_compared_is_counted() {
     let setting = Setting::example();
     let report = Report::new(&results, &setting);
     for text in [report.markdown(), report.html()] {
-        for words in ["small.png", "broken.png", "72.png", "a width of 72 is too odd"] {
+        for words in ["small.png", "broken.png", "72.png", "a width of 72 is too odd", "heic cannot"] {
             assert!(text.contains(words), "{words} is not in {text}");
         }
     }

@@ -64,7 +64,7 @@ pub enum EvaluateError {
         /// Its setting.
         setting: f64,
         /// Reason.
-        source: CodecError,
+        source: Box<CodecError>,
     },
     /// A decoded picture cannot be measured.
     #[error("{picture}, {codec} at {setting}: {source}")]
@@ -252,7 +252,7 @@ pub fn measure(
     let labels = || (name.to_owned(), codec.name().to_owned());
     let failed = |source| {
         let (picture, codec) = labels();
-        EvaluateError::Codec { picture, codec, setting, source }
+        EvaluateError::Codec { picture, codec, setting, source: Box::new(source) }
     };
     let file = codec.encode(bench, setting).map_err(failed)?;
     let decoded = codec.decode(bench, &file).map_err(failed)?;

@@ -365,7 +365,7 @@ mod tests {
             let (bytes, decoded) = (file.len(), bench.decode(peer, &file).unwrap());
             assert_eq!((decoded.width, decoded.height), (64, 48), "{}", peer.name());
             assert!(bytes > 30 && bytes < 64 * 48 * 3, "{}: {bytes} bytes", peer.name());
-            assert!(super::super::metrics::psnr(&image, &decoded) > 30.0, "{}", peer.name());
+            assert!(crate::psnr(&image, &decoded) > 30.0, "{}", peer.name());
         }
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2);
         let folder = bench.folder.path().to_path_buf();

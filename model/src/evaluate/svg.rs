@@ -174,14 +174,15 @@ pub fn ticks(low: f64, high: f64) -> Vec<f64> {
     (first..=last).map(|k| k as f64 * step).collect()
 }
 
-/// The SVG element of one of five shapes, centred.
+/// The SVG element of one of six shapes, centred.
 pub fn marker(shape: usize, x: f64, y: f64) -> String {
-    match shape % 5 {
+    match shape % 6 {
         0 => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="4.5"/>"#),
         1 => format!(r#"<path d="M{x:.1} {y:.1}m-4 -4h8v8h-8z"/>"#),
         2 => format!(r#"<path d="M{x:.1} {y:.1}m0 -5l5 9h-10z"/>"#),
         3 => format!(r#"<path d="M{x:.1} {y:.1}m0 -6l6 6l-6 6l-6 -6z"/>"#),
-        _ => format!(r#"<path d="M{x:.1} {y:.1}m0 5l5 -9h-10z"/>"#),
+        4 => format!(r#"<path d="M{x:.1} {y:.1}m0 5l5 -9h-10z"/>"#),
+        _ => format!(r#"<path d="M{x:.1} {y:.1}m-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4z"/>"#),
     }
 }
 

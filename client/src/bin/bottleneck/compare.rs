@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use bottleneck_client::compare::{
-    Comparison, Contestant, Match, Options, Prices, Programs, Report, Setting, compare,
+    Comparison, Contestant, Match, Options, Prices, Programs, Report, Setting, Transfer, compare,
+    measure_browser,
 };
+#[cfg(target_os = "linux")]
+use bottleneck_client::compare::{LINKS, measure_transfers};
 use bottleneck_client::find_pictures;
-use bottleneck_model::evaluate::codec::{Bottleneck, Codec};
+use bottleneck_model::evaluate::codec::Bottleneck;
 use bottleneck_model::evaluate::metrics::Metric;
 use bottleneck_model::evaluate::peers::Peer;
 use bottleneck_model::{Backend, Encoder, Model, Quality};
@@ -62,6 +65,12 @@ pub(crate) struct Arguments {
     /// Pictures to show crops of, the worst first
     #[arg(long, value_name = "N", default_value_t = 6)]
     crops: usize,
+    /// Measure transfers between two network namespaces as well (Linux, as root, with ip and tc)
+    #[arg(long)]
+    network: bool,
+    /// Browser to measure decoding in as well, such as chromium
+    #[arg(long, value_name = "PROGRAM")]
+    browser: Option<PathBuf>,
     /// Price of a gigabyte sent, for the cost of a million pictures
     #[arg(long, value_name = "PRICE", default_value_t = 0.05, value_parser = price)]
     price_gigabyte: f64,
@@ -102,13 +111,13 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if arguments.matches.iter().any(|wanted| matches!(wanted, Match::Jpeg(_))) {
         Peer::Jpeg.detect().context("--match jpeg:QUALITY needs the JPEG encoder")?;
     }
-    let contestants = contestants(&arguments)?;
+    let (contestants, missing) = contestants(&arguments)?;
     let prices = Prices {
         gigabyte: arguments.price_gigabyte,
         core_hour: arguments.price_core_hour,
         views: arguments.views,
     };
-    let setting = setting(prices);
+    let mut setting = setting(prices, missing);
     let options = Options {
         metrics: arguments.metrics.clone(),
         matches: arguments.matches.clone(),
@@ -117,6 +126,13 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     };
     let mut progress = Progress::new();
     let results = compare(&pictures, &contestants, &options, &mut |text| progress.show(text))?;
+    if let Some(browser) = &arguments.browser {
+        progress.show("decoding in the browser");
+        setting.browser = Some(measure_browser(browser, &results, &contestants, arguments.timed)?);
+    }
+    if arguments.network {
+        setting.network = transfers(&results, &mut progress);
+    }
     drop(progress);
     finish(&arguments, &results, &setting)
 }
@@ -131,8 +147,9 @@ fn finish(arguments: &Arguments, results: &Comparison, setting: &Setting) -> any
     Ok(if failed { Outcome::Partial } else { Outcome::Done })
 }
 
-/// The codecs asked for that are at hand. What is missing is said on standard error, and in the report by its absence.
-fn contestants(arguments: &Arguments) -> anyhow::Result<Vec<Contestant>> {
+/// The codecs asked for that are at hand, and why others are missing, which is said on standard error as well.
+fn contestants(arguments: &Arguments) -> anyhow::Result<(Vec<Contestant>, Vec<String>)> {
+    let mut missing = Vec::new();
     let mut contestants: Vec<Contestant> = Vec::new();
     let mut add = |contestant: Contestant| {
         if !contestants.iter().any(|known| known.codec.name() == contestant.codec.name()) {
@@ -160,8 +177,12 @@ fn contestants(arguments: &Arguments) -> anyhow::Result<Vec<Contestant>> {
                         programs: Some(Programs::Peer(peer)),
                         ours: false,
                         download: 0,
+                        model: None,
                     }),
-                    Err(error) => terminal::report(&error.into()),
+                    Err(error) => {
+                        missing.push(error.to_string());
+                        terminal::report(&error.into());
+                    }
                 }
             }
         }
@@ -173,18 +194,19 @@ fn contestants(arguments: &Arguments) -> anyhow::Result<Vec<Contestant>> {
         let path = path.to_str().context("the model's path is not UTF-8: move it elsewhere")?;
         add(ours("bottleneck-own", encoder, &["--model", path], arguments)?);
     }
-    Ok(contestants)
+    Ok((contestants, missing))
 }
 
 fn ours(name: &str, encoder: Encoder, model: &[&str], arguments: &Arguments) -> anyhow::Result<Contestant> {
     let download = download(encoder.model())?;
+    let file = (encoder.model().id().to_string(), encoder.model().decoder_bytes().to_vec());
     let mut encode: Vec<String> = model.iter().map(|argument| argument.to_string()).collect();
     encode.extend(["--effort".into(), arguments.effort.to_string()]);
     let decode = if model[0] == "--model" { encode[..2].to_vec() } else { Vec::new() };
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let codec = Bottleneck::new(name, encoder, arguments.qualities.clone(), arguments.effort);
     let programs = Some(Programs::Bottleneck { program, encode, decode });
-    Ok(Contestant { codec: Box::new(codec), programs, ours: true, download })
+    Ok(Contestant { codec: Box::new(codec), programs, ours: true, download, model: Some(file) })
 }
 
 /// Bytes that a browser loads before its first picture: the decoder and its model, gzipped.
@@ -197,7 +219,7 @@ fn download(model: &Model) -> anyhow::Result<u64> {
     Ok(gzipped(DECODER)? + gzipped(model.decoder_bytes())?)
 }
 
-fn setting(prices: Prices) -> Setting {
+fn setting(prices: Prices, missing: Vec<String>) -> Setting {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let cpu = read("/proc/cpuinfo").and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -220,7 +242,35 @@ fn setting(prices: Prices) -> Setting {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         load,
         prices,
+        missing,
         browser: None,
-        network: Err("not asked for".into()),
+        network: Err("ask for it with --network".into()),
     }
+}
+
+/// Files of each codec's mean size over every link; or why not, in words.
+#[cfg(target_os = "linux")]
+fn transfers(results: &Comparison, progress: &mut Progress) -> Result<Vec<Transfer>, String> {
+    let known = |name: &String| Some((name.clone(), results.mean_bytes(name)?.round() as u64));
+    let files: Vec<(String, u64)> =
+        results.contenders.iter().filter_map(|contender| known(&contender.name)).collect();
+    let sizes: Vec<u64> = files.iter().map(|(_, size)| *size).collect();
+    let mut transfers = Vec::new();
+    for link in &LINKS {
+        progress.show(&format!("transfers over {}", link.name));
+        let seconds = measure_transfers(link, &sizes).map_err(|error| error.to_string())?;
+        transfers.extend(files.iter().zip(seconds).map(|((codec, bytes), measured)| Transfer {
+            link: link.name,
+            codec: codec.clone(),
+            bytes: *bytes,
+            computed: link.transfer(*bytes as f64),
+            measured,
+        }));
+    }
+    Ok(transfers)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn transfers(_: &Comparison, _: &mut Progress) -> Result<Vec<Transfer>, String> {
+    Err("network namespaces are a matter of Linux".into())
 }

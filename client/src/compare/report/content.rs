@@ -181,12 +181,15 @@ fn time_to_picture(results: &Comparison, setting: &Setting) -> Section {
     let mut blocks = vec![paragraph(
         "From the request to the picture on an open connection: a round trip, the bytes at the link's rate (TCP and \
          Ethernet framing and an HTTP head included), then decoding on one core. Bytes are means over the pictures \
-         at the first quality above, decoding is scaled to their mean size.",
+         at the first quality above, decoding is scaled to their mean size. In a browser decoding is the time that \
+         passes, with whatever else the machine does.",
     )];
     for in_browser in [false, true] {
         let shown: Vec<&Waiting> = all.iter().filter(|waiting| waiting.in_browser == in_browser).collect();
         if shown.is_empty() {
-            blocks.push(paragraph("Decoding in a browser was not measured in this run."));
+            blocks.push(paragraph(
+                "Decoding in a browser was not measured in this run: ask for it with --browser.",
+            ));
             continue;
         }
         let (words, file) = match &setting.browser {

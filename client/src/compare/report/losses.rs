@@ -6,6 +6,7 @@ use super::format::{bytes, count, percent};
 use super::waiting::{self, Race};
 use super::{Setting, Transfer};
 use crate::compare::results::{Comparison, Contender};
+use crate::compare::savings::{Savings, Spread};
 
 pub(super) fn losses(results: &Comparison, setting: &Setting) -> Vec<String> {
     let mut said = Vec::new();
@@ -23,56 +24,58 @@ pub(super) fn losses(results: &Comparison, setting: &Setting) -> Vec<String> {
 /// More bytes at equal quality, by any match or metric.
 fn larger(results: &Comparison, ours: &str, said: &mut Vec<String>) {
     for (wanted, savings) in results.matches.iter().zip(&results.savings) {
-        for saving in savings.iter().filter(|saving| saving.codec == ours) {
-            let other = &saving.against;
-            if saving.unreached > 0 {
-                said.push(format!(
-                    "{ours} does not reach the quality ({}) on {} of {}.",
-                    wanted.words(),
-                    saving.unreached,
-                    count(saving.pictures + saving.unreached + saving.unreached_by_other, "picture"),
-                ));
-            }
-            let Some(spread) = saving.spread else { continue };
-            if spread.median < 0.0 {
-                said.push(format!(
-                    "{ours} needs {:.1} % more bytes than {other} at the same quality ({}), in the median of {}.",
-                    -spread.median,
-                    wanted.words(),
-                    count(saving.pictures, "picture"),
-                ));
-            } else if spread.p10 < 0.0 {
-                said.push(format!(
-                    "On one picture of ten {ours} needs at least {:.1} % more bytes than {other} ({}), though it \
-                     saves {:.1} % in the median.",
-                    -spread.p10,
-                    wanted.words(),
-                    spread.median,
-                ));
-            }
-        }
-    }
-    said.dedup();
-    for bd in results.bd_rates.iter().filter(|bd| bd.codec == ours) {
-        if let Some(rate) = bd.rate.filter(|rate| rate.percent > 0.0) {
-            let (metric, other) = (bd.metric.name(), &bd.against);
+        let own: Vec<&Savings> = savings.iter().filter(|saving| saving.codec == ours).collect();
+        let words = wanted.words();
+        // The pictures that it does not reach are the same against every other codec.
+        if let Some(saving) = own.first().filter(|saving| saving.unreached > 0) {
+            let all = saving.pictures + saving.unreached + saving.unreached_by_other;
             said.push(format!(
-                "Over the whole curve {ours} needs {} of bits against {other} at equal {metric} (BD-rate).",
-                percent(rate.percent)
+                "{ours} does not reach the quality ({words}) on {} of {}.",
+                saving.unreached,
+                count(all, "picture")
             ));
         }
+        let list = |figure: &dyn Fn(&Spread) -> bool, value: &dyn Fn(&Spread) -> f64| -> Vec<String> {
+            let known = own.iter().filter_map(|saving| Some((saving, saving.spread?)));
+            let lost = known.filter(|(_, spread)| figure(spread));
+            lost.map(|(saving, spread)| {
+                format!("{:.1} % more bytes than {}", -value(&spread), saving.against)
+            })
+            .collect()
+        };
+        let median = list(&|spread| spread.median < 0.0, &|spread| spread.median);
+        if !median.is_empty() {
+            said.push(format!(
+                "At the same quality ({words}) {ours} needs, in the median over pictures, {}.",
+                median.join(", ")
+            ));
+        }
+        let tenth = list(&|spread| spread.median >= 0.0 && spread.p10 < 0.0, &|spread| spread.p10);
+        if !tenth.is_empty() {
+            said.push(format!(
+                "On one picture of ten {ours} needs at least {} ({words}), though it saves in the median.",
+                tenth.join(", ")
+            ));
+        }
+    }
+    let more = results.bd_rates.iter().filter(|bd| bd.codec == ours).filter_map(|bd| {
+        let rate = bd.rate.filter(|rate| rate.percent > 0.0)?;
+        Some(format!("{} against {} at equal {}", percent(rate.percent), bd.against, bd.metric.name()))
+    });
+    let more: Vec<String> = more.collect();
+    if !more.is_empty() {
+        said.push(format!("Over the whole curve {ours} needs more bits (BD-rate): {}.", more.join(", ")));
     }
 }
 
 fn graphics(results: &Comparison, ours: &str, said: &mut Vec<String>) {
     let graphics = results.pictures.iter().filter(|picture| picture.graphic).count();
     if graphics == 0 {
-        said.push(
-            "None of these pictures looks like text or graphics, where transform codecs of photographs, this one \
-             among them, do badly: this report says nothing of such pictures."
-                .into(),
-        );
-        said.dedup();
+        let none = "None of these pictures looks like text or graphics, where codecs of photographs, this one among \
+                    them, do badly: this report says nothing of such pictures.";
+        if !said.iter().any(|line| line == none) {
+            said.push(none.into());
+        }
         return;
     }
     for other in results.contenders.iter().filter(|contender| !contender.ours) {
@@ -120,7 +123,7 @@ fn slower(results: &Comparison, ours: &str, said: &mut Vec<String>) {
         let Some(own) = figure(ours) else { return Vec::new() };
         let others = results.contenders.iter().filter(|contender| !contender.ours);
         let ratio = |contender: &Contender| Some((contender.name.clone(), own / figure(&contender.name)?));
-        let slower = others.filter_map(ratio).filter(|(_, ratio)| *ratio > 1.0);
+        let slower = others.filter_map(ratio).filter(|(_, ratio)| *ratio > 1.05);
         slower.map(|(name, ratio)| format!("{ratio:.1} times as long as {name}")).collect()
     };
     for (what, list) in [("Decoding", ratios(&decode)), ("Encoding", ratios(&encode))] {
@@ -172,6 +175,7 @@ fn not_compared(results: &Comparison, setting: &Setting, said: &mut Vec<String>)
         let reason = series.failure.as_deref().unwrap_or_default();
         said.push(format!("{} could not be taken by {}: {reason}.", picture.name, series.codec));
     }
+    said.extend(setting.missing.iter().map(|reason| format!("Not compared: {reason}.")));
     if !results.unusable.is_empty() {
         let named: Vec<_> =
             results.unusable.iter().map(|u| format!("{} ({})", u.picture, u.reason)).collect();

@@ -31,6 +31,8 @@ pub struct Setting {
     pub load: Option<f64>,
     /// Prices of the cost table.
     pub prices: Prices,
+    /// Codecs that were asked for and are not installed, in sentences.
+    pub missing: Vec<String>,
     /// Decoding in a browser, where it was measured.
     pub browser: Option<BrowserTimes>,
     /// Transfers between two network namespaces, where they were measured; or why not.
@@ -175,6 +177,7 @@ impl Setting {
             cores: 2,
             load: Some(0.5),
             prices: Prices { gigabyte: 0.05, core_hour: 0.04, views: 1.0 },
+            missing: vec!["heic cannot be compared".into()],
             browser: None,
             network: Err("not asked for".into()),
         }

@@ -40,7 +40,7 @@ for (const wall of document.querySelectorAll('.wall')) {
   pair.className = 'pair';
   const choice = document.createElement('div');
   choice.className = 'choice';
-  for (const [side, chosen] of [['left', 1], ['right', Math.min(2, figures.length - 1)]]) {
+  for (const [side, chosen] of [['left', 1], ['right', 0]]) {
     const image = document.createElement('img');
     const select = document.createElement('select');
     select.ariaLabel = `shown on the ${side}`;
