@@ -28,7 +28,7 @@ made=$(section 'How it was made' | sed -n 's/^On \(.*\)\. All metrics.*/\1/p')
     echo
     echo '![Curves of SSIMULACRA2 over bits per pixel](client/pictures/kodak.svg)'
     echo
-    echo 'Whole programs, processor time of one core and time on all cores, other work beside them (compare columns only):'
+    echo 'Whole programs: processor time of one core, and time that passes on all (what else the machine did counts there):'
     echo
     table 'Time and memory'
     echo
