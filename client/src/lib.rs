@@ -3,7 +3,7 @@
 //! Without default features this is the decoder alone, re-exported from the model crate: no tensor
 //! library, no HTTP, no files. Feature `cli` adds what the `bottleneck` command is made of: picture
 //! writers that take rows as they are decoded ([`PictureSink`]), files that appear whole or not at
-//! all ([`OutputFile`]) and the service's client ([`Server`], [`fetch`]).
+//! all ([`OutputFile`]) and the service's client ([`Server`], [`fetch`]). Feature `compare` adds the bandwidth benchmark.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,6 +19,8 @@
 
 #[cfg(feature = "cli")]
 mod batch;
+#[cfg(feature = "compare")]
+pub mod compare;
 #[cfg(feature = "cli")]
 mod fetch;
 #[cfg(feature = "cli")]

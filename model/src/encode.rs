@@ -244,7 +244,7 @@ impl Encoder {
         })?)
     }
 
-    fn analysis(&self) -> Analysis<'_> {
+    pub(crate) fn analysis(&self) -> Analysis<'_> {
         Analysis::new(&self.model.architecture, &self.transforms)
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Without features this is the decoder core, plain Rust: [`decode`] and [`decode_rows`] with a [`Model`].
 //! Feature `ingest` reads photographs, `nn` adds the [`Encoder`] (on a CPU by the decoder's kernels, with `cuda` on
-//! a GPU in candle), `train` the trainer and the evaluation. The way of the data and the invariants are in ARCHITECTURE.md, the bytes in
-//! FORMAT.md.
+//! a GPU in candle), `evaluate` the comparison with other codecs, `train` the trainer. The way of the data and the
+//! invariants are in ARCHITECTURE.md, the bytes in FORMAT.md.
 
 mod architecture;
 mod decode;
@@ -22,17 +22,19 @@ mod weights;
 mod analysis;
 #[cfg(feature = "nn")]
 mod encode;
-#[cfg(feature = "train")]
+#[cfg(feature = "evaluate")]
 pub mod evaluate;
 #[cfg(feature = "ingest")]
 pub mod ingest;
 #[cfg(feature = "nn")]
 mod nn;
 #[cfg(feature = "nn")]
+mod psnr;
+#[cfg(feature = "nn")]
 mod refine;
 #[cfg(feature = "nn")]
 mod restart;
-#[cfg(feature = "train")]
+#[cfg(feature = "evaluate")]
 pub mod speed;
 #[cfg(feature = "nn")]
 pub mod target;
@@ -45,6 +47,8 @@ pub use decode::{DecodeError, RowSink, decode, decode_container, decode_rows, sy
 #[cfg(feature = "nn")]
 pub use encode::{Backend, EncodeError, Encoder, Latents, Strip};
 pub use pixels::Image;
+#[cfg(feature = "nn")]
+pub use psnr::psnr;
 #[cfg(feature = "nn")]
 pub use refine::Refinement;
 #[cfg(feature = "nn")]

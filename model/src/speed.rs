@@ -1,13 +1,14 @@
-//! Where the time of a decode goes, against what this machine could do at most.
+//! Where the time of encoding and decoding goes, against what this machine could do at most.
 
 use crate::decode::{Symbol, strip_latents, strip_rows};
 use crate::entropy;
 use crate::kernels::{Matrix, matmul};
-use crate::latents::Grid;
+use crate::latents::{Grid, walk};
 use crate::plain::Scratch;
 use crate::synthesis::Synthesis;
-use crate::{DecodeError, Model};
+use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Model, Quality, Strip, decode};
 use bottleneck_proto::Container;
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -94,6 +95,135 @@ pub fn decode_stages(
     ])
 }
 
+/// One stage, ready to be run again and again: what `cargo bench` times.
+pub struct Bench<'a> {
+    /// The stage.
+    pub name: &'static str,
+    /// Multiply–accumulates of its float networks, 0 where it has none.
+    pub macs: f64,
+    /// Runs it once, on as many threads as rayon has.
+    pub run: Box<dyn FnMut() + 'a>,
+}
+
+/// The stages of encoding and decoding a picture of one strip (at most 512 rows), in the order of the data, each on
+/// what the stage before it made; then the whole ways.
+///
+/// # Errors
+/// Those of encoding.
+pub fn benches<'a>(
+    encoder: &'a Encoder,
+    image: &'a Image,
+    quality: Quality,
+) -> Result<Vec<Bench<'a>>, EncodeError> {
+    let model = encoder.model();
+    let strip = Strip::all(image, quality)?.next().ok_or(EncodeError::Size { width: 0, height: 0 })?;
+    let latents = encoder.analyse(&[strip])?.remove(0);
+    let data = encoder.code(&latents);
+    let (width, rows) = (image.width, strip.rows() as u32);
+    let file = encoder.assemble(width, rows, quality, std::slice::from_ref(&data))?;
+    let grid = latents.grid;
+    let (mut symbols, mut residuals, mut z) = (Vec::new(), Vec::new(), Vec::new());
+    let seen = |value, symbol| {
+        symbols.push((value, symbol));
+        if let Symbol::Z(_) = symbol { z.push(value) } else { residuals.push(value) }
+    };
+    let y_hat = strip_latents(model, quality, grid, &data, &mut Scratch::default(), seen)
+        .expect("what was just encoded can be decoded");
+    let (decoded, coded) = (data.clone(), symbols.clone());
+    let hyper_z = z.clone();
+
+    let pixels = f64::from(width) * f64::from(rows);
+    let networks: Vec<_> = model
+        .architecture
+        .encoder_networks()
+        .into_iter()
+        .chain(model.architecture.decoder_networks())
+        .collect();
+    let macs = |wanted: &dyn Fn(&str) -> bool| {
+        let of = networks.iter().filter(|network| wanted(&network.name));
+        of.map(|network| network.kmac_per_pixel()).sum::<f64>() * 1000.0 * pixels
+    };
+    let encoder_only = |name: &str| name == "analysis" || name == "hyper_analysis";
+    let bench = |name, macs, run: Box<dyn FnMut() + 'a>| Bench { name, macs, run };
+    let container = move |data: &[u8]| {
+        black_box(encoder.assemble(width, rows, quality, std::slice::from_ref(&data.to_vec()))).is_ok()
+    };
+    let (mut walked, mut painted) = (Scratch::default(), Scratch::default());
+    let (parsed, whole) = (file.clone(), file);
+    let y = latents.y;
+    Ok(vec![
+        bench(
+            "analysis",
+            macs(&|name| name == "analysis"),
+            Box::new(move || drop(black_box(encoder.analysis().strips(&[&strip])))),
+        ),
+        bench(
+            "hyper-analysis",
+            macs(&|name| name == "hyper_analysis"),
+            Box::new(move || drop(black_box(encoder.analysis().hyper(&[&strip], std::slice::from_ref(&y))))),
+        ),
+        bench(
+            "scale network",
+            0.0,
+            Box::new(move || drop(black_box(model.scale.levels(&hyper_z, grid.z_h, grid.z_w, quality)))),
+        ),
+        bench(
+            "scale and latent networks",
+            macs(&|name| name != "synthesis" && !encoder_only(name)),
+            Box::new(move || {
+                let mut next = residuals.iter();
+                let known = |_, _, _, _, _| Ok::<_, Infallible>(next.next().copied().unwrap_or(0));
+                let Ok(map) = walk(model, quality, grid, &z, &mut walked, known);
+                walked.give(black_box(map));
+            }),
+        ),
+        bench(
+            "entropy encoding",
+            0.0,
+            Box::new(move || {
+                let mut coder = entropy::Encoder::default();
+                coded.iter().for_each(|&(value, symbol)| coder.put(value, model.tables.of(quality, symbol)));
+                black_box(coder.finish());
+            }),
+        ),
+        bench(
+            "entropy decoding",
+            0.0,
+            Box::new(move || {
+                let mut coder = entropy::Decoder::new(&decoded);
+                for &(_, symbol) in &symbols {
+                    let _ = black_box(coder.get(model.tables.of(quality, symbol)));
+                }
+            }),
+        ),
+        bench(
+            "synthesis",
+            macs(&|name| name == "synthesis"),
+            Box::new(move || {
+                let size = (width as usize, rows as usize);
+                let synthesis = Synthesis::new(model, quality);
+                black_box(synthesis.strip(None, &y_hat, None, size, &mut painted));
+            }),
+        ),
+        bench("container, writing", 0.0, Box::new(move || assert!(container(&data)))),
+        bench(
+            "container, reading",
+            0.0,
+            Box::new(move || assert!(black_box(Container::parse(&parsed, &Limits::default())).is_ok())),
+        ),
+        bench(
+            "encoding, whole",
+            macs(&|name| name != "synthesis"),
+            Box::new(move || drop(black_box(encoder.encode(image, quality)))),
+        ),
+        bench(
+            "decoding, whole",
+            macs(&|name| !encoder_only(name)),
+            Box::new(move || drop(black_box(decode(&whole, model, &Limits::default())))),
+        ),
+    ])
+}
+
 fn best_of(runs: usize, mut run: impl FnMut()) -> f64 {
     let timed = (0..runs).map(|_| {
         let start = Instant::now();
@@ -101,4 +231,26 @@ fn best_of(runs: usize, mut run: impl FnMut()) -> f64 {
         start.elapsed().as_secs_f64()
     });
     timed.fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Backend;
+
+    #[test]
+    fn every_stage_can_be_run_again() {
+        let encoder = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
+        let image = crate::pixels::test_picture(70, 45);
+        let mut stages = benches(&encoder, &image, Quality(40_000)).unwrap();
+        for _ in 0..2 {
+            stages.iter_mut().for_each(|stage| (stage.run)());
+        }
+        // The whole ways are the sum of their networks.
+        let macs = |name: &str| stages.iter().find(|stage| stage.name == name).unwrap().macs;
+        let latents = macs("scale and latent networks");
+        assert_eq!(macs("decoding, whole"), latents + macs("synthesis"));
+        let encoding = macs("analysis") + macs("hyper-analysis") + latents;
+        assert!((macs("encoding, whole") / encoding - 1.0).abs() < 1e-9);
+    }
 }

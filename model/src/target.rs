@@ -1,4 +1,4 @@
-//! Finds the quality whose code comes closest to a size, from below.
+//! Finds the quality whose code comes closest to a size, from below, or to a fidelity, from above.
 
 use crate::Quality;
 
@@ -102,6 +102,55 @@ pub fn largest_within<E>(
     Ok(search.finish())
 }
 
+/// What a search for a fidelity found.
+#[derive(Debug, PartialEq)]
+pub enum Reach {
+    /// The smallest code found that is good enough.
+    Found(Vec<u8>),
+    /// Even quality 100 is not.
+    Unreachable {
+        /// Its fidelity.
+        finest: f64,
+    },
+}
+
+/// The code of the lowest quality whose fidelity is at least `wanted`, or above it by at most `tolerance`. `encode`
+/// gives a code and its fidelity, which grows with the quality but for small dips.
+///
+/// # Errors
+/// Those of `encode`.
+pub fn smallest_reaching<E>(
+    wanted: f64,
+    tolerance: f64,
+    mut encode: impl FnMut(Quality) -> Result<(Vec<u8>, f64), E>,
+) -> Result<Reach, E> {
+    let (mut code, finest) = encode(Quality(u16::MAX))?;
+    if finest < wanted {
+        return Ok(Reach::Unreachable { finest });
+    }
+    let (smallest, coarsest) = encode(Quality(0))?;
+    if coarsest >= wanted {
+        return Ok(Reach::Found(smallest));
+    }
+    let (mut low, mut high) = ((0u16, coarsest), (u16::MAX, finest));
+    let mut halve = false;
+    while high.0 - low.0 > 1 && high.1 - wanted > tolerance {
+        // A little above the secant, so that what it meets is good enough.
+        let secant = (wanted + tolerance / 2.0 - low.1) / (high.1 - low.1);
+        let share = if halve { 0.5 } else { secant };
+        halve = !halve;
+        let step = (f64::from(high.0 - low.0) * share) as u16;
+        let tried = (low.0 + step).clamp(low.0 + 1, high.0 - 1);
+        let (found, fidelity) = encode(Quality(tried))?;
+        if fidelity >= wanted {
+            (high, code) = ((tried, fidelity), found);
+        } else {
+            low = (tried, fidelity);
+        }
+    }
+    Ok(Reach::Found(code))
+}
+
 fn ln_ratio(a: usize, b: usize) -> f64 {
     (a as f64 / b as f64).ln()
 }
@@ -153,6 +202,26 @@ mod tests {
     fn a_curve_with_dips_stays_within_the_limit() {
         let (found, _) = search(5000, |q| 1000.0 + 100.0 * q + 300.0 * (q * 3.0).sin());
         assert!((4000..=5000).contains(&size(&found)));
+    }
+
+    #[test]
+    fn the_smallest_code_that_is_good_enough_is_found() {
+        let fidelity = |q: f64| 20.0 + 12.0 * (1.0 + q / 10.0).ln() + 0.2 * (q / 7.0).sin();
+        for wanted in [21.0, 33.3, 47.0] {
+            let mut trials = 0;
+            let reach = smallest_reaching::<Infallible>(wanted, 0.05, |quality| {
+                trials += 1;
+                Ok((vec![0; quality.0 as usize], fidelity(quality.percent())))
+            });
+            let Ok(Reach::Found(code)) = reach else { panic!("{reach:?}") };
+            let reached = fidelity(Quality(code.len() as u16).percent());
+            assert!(reached >= wanted && reached <= wanted + 0.05, "{reached} for {wanted}");
+            assert!(trials <= 14, "{trials} trials for {wanted}");
+        }
+        let at =
+            |wanted| smallest_reaching::<Infallible>(wanted, 0.05, |q| Ok((vec![], fidelity(q.percent()))));
+        assert!(matches!(at(60.0), Ok(Reach::Unreachable { finest }) if finest < 60.0));
+        assert_eq!(at(10.0), Ok(Reach::Found(vec![])));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use crate::job::Picture;
 use crate::metrics::Stage;
 use crate::openapi::{Binary, Busy, Form, Refused};
 use crate::params::{EncodeParams, EncodeQuery, RateParam};
-use crate::psnr::psnr;
 use crate::state::AppState;
 use crate::upload::{self, Upload};
 use axum::body::Body;
@@ -15,7 +14,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::ingest::{self, Options};
 use bottleneck_model::target::{Search, TargetSearch};
-use bottleneck_model::{ModelId, Quality, Refinement};
+use bottleneck_model::{ModelId, Quality, Refinement, psnr};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };

@@ -26,7 +26,6 @@ mod multipart;
 mod openapi;
 mod page;
 mod params;
-mod psnr;
 mod queue;
 mod request_log;
 mod self_test;

@@ -2,8 +2,7 @@
 
 use crate::codec::Codec;
 use crate::guard::guarded;
-use crate::psnr::psnr;
-use bottleneck_model::{Image, Quality, Strip};
+use bottleneck_model::{Image, Quality, Strip, psnr};
 use std::sync::Arc;
 
 const SIDE: u32 = 64;

@@ -53,6 +53,14 @@ export function decodeNatively(code) {
   }
 }
 
+/** A report of `bottleneck compare` on the page's samples, against JPEG. */
+export function makeReport(folder) {
+  const samples = join(root, 'client/web/page/samples');
+  const pictures = ['cat', 'coffee', 'raccoon'].map((name) => join(samples, `${name}.jpg`));
+  const how = ['--codecs', 'bottleneck,jpeg', '--qualities', '10,50,100', '--timed', '1', '--crops', '2'];
+  execFileSync(program('bottleneck'), ['compare', ...pictures, ...how, '--report', folder], { stdio: 'pipe' });
+}
+
 /** The native decoder's last words on a damaged code. */
 export function nativeError(code) {
   try {

@@ -1,10 +1,11 @@
 //! What is measured on a decoded picture.
 
+use butteraugli::{ButteraugliParams, ButteraugliReference};
 use fast_ssim2::{PixelDescriptor, PixelSlice, Ssimulacra2Reference};
 use serde::Serialize;
 
 use super::ms_ssim::ms_ssim;
-use crate::Image;
+use crate::{Image, psnr};
 
 /// Why a picture could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,68 @@ pub enum MetricError {
     /// SSIMULACRA2 refused the picture.
     #[error("SSIMULACRA2: {0}")]
     Ssimulacra2(String),
+    /// Butteraugli refused the picture.
+    #[error("Butteraugli: {0}")]
+    Butteraugli(String),
+}
+
+/// A figure of merit of a decoded picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// PSNR over R, G and B, in dB.
+    Psnr,
+    /// MS-SSIM over R, G and B, 0 to 1.
+    MsSsim,
+    /// SSIMULACRA2, up to 100.
+    Ssimulacra2,
+    /// Butteraugli distance, 3-norm, 0 where nothing differs: the less the better.
+    Butteraugli,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Metric; 4] = [Metric::Psnr, Metric::MsSsim, Metric::Ssimulacra2, Metric::Butteraugli];
+
+    /// Name as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Psnr => "psnr",
+            Metric::MsSsim => "ms-ssim",
+            Metric::Ssimulacra2 => "ssimulacra2",
+            Metric::Butteraugli => "butteraugli",
+        }
+    }
+
+    /// Name in texts, with its unit.
+    pub fn label(self) -> &'static str {
+        match self {
+            Metric::Psnr => "PSNR-RGB (dB)",
+            Metric::MsSsim => "MS-SSIM (dB)",
+            Metric::Ssimulacra2 => "SSIMULACRA2",
+            Metric::Butteraugli => "−Butteraugli (3-norm)",
+        }
+    }
+
+    /// Its value for a picture, where it is known.
+    pub fn of(self, metrics: &Metrics) -> Option<f64> {
+        match self {
+            Metric::Psnr => Some(metrics.psnr),
+            Metric::MsSsim => metrics.ms_ssim,
+            Metric::Ssimulacra2 => Some(metrics.ssimulacra2),
+            Metric::Butteraugli => metrics.butteraugli,
+        }
+    }
+
+    /// The value as a number that grows with fidelity, and that a curve can be drawn over: MS-SSIM as
+    /// −10·log₁₀(1 − x), since most of it happens above 0.9; Butteraugli negated.
+    pub fn fidelity(self, value: f64) -> f64 {
+        match self {
+            Metric::Psnr | Metric::Ssimulacra2 => value,
+            Metric::MsSsim => -10.0 * (1.0 - value).log10(),
+            Metric::Butteraugli => -value,
+        }
+    }
 }
 
 fn size((width, height): &(u32, u32)) -> String {
@@ -44,6 +107,8 @@ pub struct Metrics {
     pub ms_ssim: Option<f64>,
     /// SSIMULACRA2: 100 is identical, 90 hardly distinguishable, 50 medium quality.
     pub ssimulacra2: f64,
+    /// Butteraugli distance, 3-norm at 80 cd/m²; `None` unless [`Reference::with_butteraugli`] asked for it.
+    pub butteraugli: Option<f64>,
     /// Visibility of block borders; `None` where a picture is flat or tiny.
     pub blockiness: Option<Blockiness>,
 }
@@ -52,6 +117,7 @@ pub struct Metrics {
 pub struct Reference<'a> {
     image: &'a Image,
     ssimulacra2: Ssimulacra2Reference,
+    butteraugli: Option<ButteraugliReference>,
     /// Block borders that the original already has.
     pub blockiness: Option<Blockiness>,
 }
@@ -60,7 +126,19 @@ impl<'a> Reference<'a> {
     /// Prepares an original.
     pub fn new(image: &'a Image) -> Result<Reference<'a>, MetricError> {
         let ssimulacra2 = Ssimulacra2Reference::new(&srgb(image)?).map_err(ssimulacra2_error)?;
-        Ok(Reference { image, ssimulacra2, blockiness: blockiness(image) })
+        Ok(Reference { image, ssimulacra2, butteraugli: None, blockiness: blockiness(image) })
+    }
+
+    /// Measures Butteraugli as well, which takes several times longer than the others together.
+    ///
+    /// # Errors
+    /// Pictures with a side below 8 pixels.
+    pub fn with_butteraugli(mut self) -> Result<Reference<'a>, MetricError> {
+        let Image { width, height, rgb } = self.image;
+        let (size, how) = ((*width as usize, *height as usize), ButteraugliParams::default());
+        self.butteraugli =
+            Some(ButteraugliReference::new(rgb, size.0, size.1, how).map_err(butteraugli_error)?);
+        Ok(self)
     }
 
     /// Measures a decoded picture against the original.
@@ -73,6 +151,10 @@ impl<'a> Reference<'a> {
             psnr: psnr(self.image, decoded),
             ms_ssim: ms_ssim(self.image, decoded),
             ssimulacra2: self.ssimulacra2.compare(&srgb(decoded)?).map_err(ssimulacra2_error)?,
+            butteraugli: match &self.butteraugli {
+                Some(reference) => Some(reference.compare(&decoded.rgb).map_err(butteraugli_error)?.pnorm_3),
+                None => None,
+            },
             blockiness: blockiness(decoded),
         })
     }
@@ -85,17 +167,12 @@ fn srgb(image: &Image) -> Result<PixelSlice<'_>, MetricError> {
         .map_err(ssimulacra2_error)
 }
 
-fn ssimulacra2_error(error: impl std::fmt::Display) -> MetricError {
-    MetricError::Ssimulacra2(error.to_string())
+fn butteraugli_error(error: impl std::fmt::Display) -> MetricError {
+    MetricError::Butteraugli(error.to_string())
 }
 
-/// PSNR in dB of two pictures of one size: 10·log₁₀(255² / MSE), the MSE over all samples of R, G and B.
-/// Infinite where nothing differs.
-pub fn psnr(original: &Image, decoded: &Image) -> f64 {
-    let squares: u64 =
-        original.rgb.iter().zip(&decoded.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
-    let mse = squares as f64 / original.rgb.len() as f64;
-    10.0 * (255.0 * 255.0 / mse).log10()
+fn ssimulacra2_error(error: impl std::fmt::Display) -> MetricError {
+    MetricError::Ssimulacra2(error.to_string())
 }
 
 /// Mean absolute luma step (BT.601) across the columns and rows at multiples of 8, and of 16, over the mean
@@ -148,17 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn psnr_is_exact() {
-        let black = picture(4, 4, |_, _| 0);
-        let mut other = black.clone();
-        // One sample of 48 off by 255: MSE = 255² / 48.
-        other.rgb[7] = 255;
-        assert!((psnr(&black, &other) - 10.0 * 48f64.log10()).abs() < 1e-12);
-        assert_eq!(psnr(&black, &picture(4, 4, |_, _| 255)), 0.0);
-        assert_eq!(psnr(&black, &black), f64::INFINITY);
-    }
-
-    #[test]
     fn blockiness_of_a_ramp_is_one_and_of_blocks_is_the_ratio_of_steps() {
         let ramp = blockiness(&picture(64, 64, |x, y| (x + y) as u8)).unwrap();
         assert!((ramp.at_8 - 1.0).abs() < 1e-5 && (ramp.at_16 - 1.0).abs() < 1e-5, "{ramp:?}");
@@ -179,11 +245,12 @@ mod tests {
     #[test]
     fn an_identical_picture_has_perfect_figures_and_another_size_is_refused() {
         let original = picture(192, 176, |x, y| (x * y % 251) as u8);
-        let reference = Reference::new(&original).unwrap();
+        let reference = Reference::new(&original).unwrap().with_butteraugli().unwrap();
         let metrics = reference.measure(&original).unwrap();
         assert_eq!(metrics.psnr, f64::INFINITY);
         assert!((metrics.ms_ssim.unwrap() - 1.0).abs() < 1e-6);
         assert!((metrics.ssimulacra2 - 100.0).abs() < 1e-6);
+        assert_eq!(metrics.butteraugli, Some(0.0));
         let error = reference.measure(&picture(176, 192, |_, _| 0)).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -7,22 +7,24 @@
 
 pub mod anchors;
 pub mod bd_rate;
+pub mod codec;
 pub mod metrics;
 pub mod ms_ssim;
 pub mod peers;
 pub mod picture;
 pub mod report;
-mod svg;
+pub mod svg;
 
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Model, Quality, Refinement};
+use crate::Image;
 use bd_rate::{Curve, CurveError};
-use metrics::{Blockiness, MetricError, Metrics, Reference};
-use peers::{Peer, PeerError, PeerTool, Workbench};
+use codec::{Codec, CodecError};
+use metrics::{Blockiness, Metric, MetricError, Metrics, Reference};
+use peers::{PeerError, Workbench};
 use picture::PictureError;
 
 /// Name of this codec in results.
@@ -44,33 +46,25 @@ pub enum EvaluateError {
     /// A picture cannot be read.
     #[error(transparent)]
     Picture(#[from] PictureError),
-    /// This codec cannot encode a picture.
-    #[error("{picture}: encoding at quality {quality}: {source}")]
-    Encode {
-        /// File name of the picture.
-        picture: String,
-        /// Quality, 0 to 100.
-        quality: f64,
-        /// Reason.
-        source: EncodeError,
-    },
-    /// This codec cannot decode what it encoded.
-    #[error("{picture}: decoding quality {quality}: {source}")]
-    Decode {
-        /// File name of the picture.
-        picture: String,
-        /// Quality, 0 to 100.
-        quality: f64,
-        /// Reason.
-        source: DecodeError,
-    },
-    /// A peer failed on a picture.
+    /// A picture cannot be laid out for the peers.
     #[error("{picture}: {source}")]
-    Peer {
+    Workbench {
         /// File name of the picture.
         picture: String,
         /// Reason.
         source: PeerError,
+    },
+    /// A codec failed on a picture.
+    #[error("{picture}, {codec} at {setting}: {source}")]
+    Codec {
+        /// File name of the picture.
+        picture: String,
+        /// Name of the codec.
+        codec: String,
+        /// Its setting.
+        setting: f64,
+        /// Reason.
+        source: Box<CodecError>,
     },
     /// A decoded picture cannot be measured.
     #[error("{picture}, {codec} at {setting}: {source}")]
@@ -84,16 +78,6 @@ pub enum EvaluateError {
         /// Reason.
         source: MetricError,
     },
-}
-
-/// This codec as a subject of evaluation.
-pub struct Bottleneck {
-    /// Encoder, and by its model the decoder.
-    pub encoder: Encoder,
-    /// Qualities to encode at.
-    pub qualities: Vec<Quality>,
-    /// Effort to encode with, 0 to 9.
-    pub effort: u8,
 }
 
 /// One picture through one codec at one setting.
@@ -132,6 +116,8 @@ pub struct MeanPoint {
     pub ms_ssim: Option<f64>,
     /// Mean SSIMULACRA2.
     pub ssimulacra2: f64,
+    /// Mean Butteraugli distance (3-norm), where it was asked for.
+    pub butteraugli: Option<f64>,
     /// Mean [`Blockiness`] of the decoded pictures.
     pub blockiness: Option<Blockiness>,
 }
@@ -150,19 +136,41 @@ pub struct CodecResult {
 }
 
 impl CodecResult {
-    /// Mean bits per pixel over mean PSNR-RGB. Settings without loss have no place on it.
-    pub fn psnr_curve(&self) -> Result<Curve, CurveError> {
-        self.curve(|mean| mean.psnr)
+    /// The means of a codec's points at each of its settings.
+    pub fn new(codec: &dyn Codec, points: &[Point]) -> CodecResult {
+        let mean = |setting| mean_point(points, codec.name(), setting);
+        CodecResult {
+            codec: codec.name().to_owned(),
+            version: codec.version().to_owned(),
+            parameter: codec.scale().parameter.to_owned(),
+            means: codec.settings().into_iter().map(mean).collect(),
+        }
     }
 
-    /// Mean bits per pixel over mean SSIMULACRA2.
-    pub fn ssimulacra2_curve(&self) -> Result<Curve, CurveError> {
-        self.curve(|mean| mean.ssimulacra2)
+    /// Mean bits per pixel over the mean of a metric. Settings without loss have no place on it.
+    ///
+    /// # Errors
+    /// Too few settings for which the metric is known.
+    pub fn curve(&self, metric: Metric) -> Result<Curve, CurveError> {
+        Curve::new(&self.points(metric))
     }
 
-    fn curve(&self, quality: impl Fn(&MeanPoint) -> f64) -> Result<Curve, CurveError> {
+    /// What [`CodecResult::curve`] goes through: bits per pixel and the metric, which grows with fidelity.
+    pub fn points(&self, metric: Metric) -> Vec<(f64, f64)> {
         let lossy = self.means.iter().filter(|mean| mean.psnr.is_finite());
-        Curve::new(&lossy.map(|mean| (mean.bpp, quality(mean))).collect::<Vec<_>>())
+        lossy.filter_map(|mean| Some((mean.bpp, metric.fidelity(mean.value(metric)?)))).collect()
+    }
+}
+
+impl MeanPoint {
+    /// The mean of one metric.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::Psnr => Some(self.psnr),
+            Metric::MsSsim => self.ms_ssim,
+            Metric::Ssimulacra2 => Some(self.ssimulacra2),
+            Metric::Butteraugli => self.butteraugli,
+        }
     }
 }
 
@@ -182,17 +190,14 @@ pub struct Evaluation {
     pub points: Vec<Point>,
 }
 
-/// Runs every picture through this codec (where given) and the peers. Pictures are held one at a time; what is
-/// done with one runs on all threads of the rayon pool. `progress` is called before each picture with its index
-/// and name.
+/// Runs every picture through the codecs. Pictures are held one at a time; what is done with one runs on all
+/// threads of the rayon pool. `progress` is called before each picture with its index and name.
 pub fn evaluate(
     pictures: &[PathBuf],
-    bottleneck: Option<&Bottleneck>,
-    peers: &[PeerTool],
+    codecs: &[&dyn Codec],
     progress: &mut dyn FnMut(usize, &str),
 ) -> Result<Evaluation, EvaluateError> {
-    let subjects = subjects(bottleneck, peers);
-    if subjects.is_empty() {
+    if codecs.is_empty() {
         return Err(EvaluateError::NoCodec);
     }
     let (mut names, mut too_small, mut points) = (Vec::new(), Vec::new(), Vec::new());
@@ -204,111 +209,63 @@ pub fn evaluate(
             too_small.push(name);
             continue;
         }
-        points.extend(evaluate_picture(&name, &image, bottleneck, peers)?);
+        points.extend(evaluate_picture(&name, &image, codecs)?);
         names.push(name);
     }
     if names.is_empty() {
         return Err(EvaluateError::TooSmall);
     }
-    let codecs = subjects
-        .into_iter()
-        .map(|(codec, version, parameter, settings)| {
-            let means = settings.into_iter().map(|setting| mean_point(&points, &codec, setting)).collect();
-            CodecResult { codec, version, parameter, means }
-        })
-        .collect();
+    let results = codecs.iter().map(|codec| CodecResult::new(*codec, &points)).collect();
     let first = &points[0];
     let originals = points.iter().filter(|p| p.codec == first.codec && p.setting == first.setting);
     let original_blockiness = mean_blockiness(originals.map(|p| p.original_blockiness));
-    Ok(Evaluation { pictures: names, too_small, original_blockiness, codecs, points })
+    Ok(Evaluation { pictures: names, too_small, original_blockiness, codecs: results, points })
 }
 
-/// Name, version, parameter and settings of each codec.
-fn subjects(bottleneck: Option<&Bottleneck>, peers: &[PeerTool]) -> Vec<(String, String, String, Vec<f64>)> {
-    let ours = bottleneck.map(|b| {
-        let (model, effort) = (b.encoder.model(), b.effort);
-        let version = format!("profile {}, model {}, effort {effort}", model.profile(), model.id());
-        let settings = b.qualities.iter().map(|&quality| percent(quality)).collect();
-        (BOTTLENECK.to_owned(), version, "quality".to_owned(), settings)
-    });
-    let peers = peers.iter().map(|tool| {
-        let peer = tool.peer;
-        (peer.name().to_owned(), tool.version.clone(), peer.parameter().to_owned(), peer.settings().to_vec())
-    });
-    ours.into_iter().chain(peers).collect()
-}
-
-/// One file to make, where a peer makes it, to decode and to measure.
-enum Job<'a> {
-    Stream { model: &'a Model, quality: f64, bytes: Vec<u8> },
-    Peer { bench: &'a Workbench, peer: Peer, setting: f64 },
-}
-
-fn evaluate_picture(
-    name: &str,
-    image: &Image,
-    bottleneck: Option<&Bottleneck>,
-    peers: &[PeerTool],
-) -> Result<Vec<Point>, EvaluateError> {
-    let picture = || name.to_owned();
-    let peer_error = |source| EvaluateError::Peer { picture: picture(), source };
-    let metric_error = |codec: &str, setting, source| EvaluateError::Metric {
-        picture: picture(),
-        codec: codec.to_owned(),
-        setting,
+fn evaluate_picture(name: &str, image: &Image, codecs: &[&dyn Codec]) -> Result<Vec<Point>, EvaluateError> {
+    let bench = Workbench::new(image)
+        .map_err(|source| EvaluateError::Workbench { picture: name.to_owned(), source })?;
+    let reference = Reference::new(image).map_err(|source| EvaluateError::Metric {
+        picture: name.to_owned(),
+        codec: "original".to_owned(),
+        setting: 0.0,
         source,
-    };
-
-    let mut jobs = Vec::new();
-    if let Some(Bottleneck { encoder, qualities, effort }) = bottleneck {
-        let how = Refinement { effort: *effort, ..Refinement::default() };
-        for &quality in qualities {
-            let encoded = encoder.encode_refined(image, quality, &how);
-            let quality = percent(quality);
-            let bytes =
-                encoded.map_err(|source| EvaluateError::Encode { picture: picture(), quality, source })?;
-            jobs.push(Job::Stream { model: encoder.model(), quality, bytes });
-        }
-    }
-    let bench = if peers.is_empty() { None } else { Some(Workbench::new(image).map_err(peer_error)?) };
-    if let Some(bench) = &bench {
-        for &PeerTool { peer, .. } in peers {
-            jobs.extend(peer.settings().iter().map(|&setting| Job::Peer { bench, peer, setting }));
-        }
-    }
-
-    let reference = Reference::new(image).map_err(|source| metric_error("original", 0.0, source))?;
-    let run = |job: &Job<'_>| {
-        let (codec, setting, bytes, decoded) = match *job {
-            Job::Stream { model, quality, ref bytes } => {
-                let decoded = crate::decode(bytes, model, &Limits::default())
-                    .map_err(|source| EvaluateError::Decode { picture: picture(), quality, source })?;
-                (BOTTLENECK, quality, bytes.len() as u64, decoded)
-            }
-            Job::Peer { bench, peer, setting } => {
-                let (bytes, decoded) = bench.run(peer, setting).map_err(peer_error)?;
-                (peer.name(), setting, bytes, decoded)
-            }
-        };
-        let metrics = reference.measure(&decoded).map_err(|source| metric_error(codec, setting, source))?;
-        Ok(Point {
-            codec: codec.to_owned(),
-            picture: picture(),
-            setting,
-            width: image.width,
-            height: image.height,
-            bytes,
-            bpp: bytes as f64 * 8.0 / (f64::from(image.width) * f64::from(image.height)),
-            metrics,
-            original_blockiness: reference.blockiness,
-        })
-    };
-    jobs.par_iter().map(run).collect()
+    })?;
+    let jobs: Vec<(&dyn Codec, f64)> = codecs
+        .iter()
+        .flat_map(|&codec| codec.settings().into_iter().map(move |setting| (codec, setting)))
+        .collect();
+    jobs.par_iter().map(|&(codec, setting)| measure(name, &bench, &reference, codec, setting)).collect()
 }
 
-/// Quality as the user gave it, without the last digits of its 16-bit form.
-fn percent(quality: Quality) -> f64 {
-    (quality.percent() * 100.0).round() / 100.0
+/// One picture, laid out on `bench`, through one codec at one setting.
+///
+/// # Errors
+/// Those of the codec, and of the metrics.
+pub fn measure(
+    name: &str,
+    bench: &Workbench<'_>,
+    reference: &Reference<'_>,
+    codec: &dyn Codec,
+    setting: f64,
+) -> Result<Point, EvaluateError> {
+    let labels = || (name.to_owned(), codec.name().to_owned());
+    let failed = |source| {
+        let (picture, codec) = labels();
+        EvaluateError::Codec { picture, codec, setting, source: Box::new(source) }
+    };
+    let file = codec.encode(bench, setting).map_err(failed)?;
+    let decoded = codec.decode(bench, &file).map_err(failed)?;
+    let metrics = reference.measure(&decoded).map_err(|source| {
+        let (picture, codec) = labels();
+        EvaluateError::Metric { picture, codec, setting, source }
+    })?;
+    let (picture, codec) = labels();
+    let Image { width, height, .. } = *bench.image();
+    let bytes = file.len() as u64;
+    let bpp = bytes as f64 * 8.0 / (f64::from(width) * f64::from(height));
+    let original_blockiness = reference.blockiness;
+    Ok(Point { codec, picture, setting, width, height, bytes, bpp, metrics, original_blockiness })
 }
 
 fn file_name(path: &Path) -> String {
@@ -324,6 +281,7 @@ fn mean_point(points: &[Point], codec: &str, setting: f64) -> MeanPoint {
         psnr: mean_of(|p| p.metrics.psnr),
         ms_ssim: mean(own().filter_map(|p| p.metrics.ms_ssim)),
         ssimulacra2: mean_of(|p| p.metrics.ssimulacra2),
+        butteraugli: mean(own().filter_map(|p| p.metrics.butteraugli)),
         blockiness: mean_blockiness(own().map(|p| p.metrics.blockiness)),
     }
 }
@@ -342,6 +300,7 @@ fn mean_blockiness(values: impl Iterator<Item = Option<Blockiness>>) -> Option<B
 
 #[cfg(test)]
 mod tests {
+    use super::peers::{Peer, PeerTool};
     use super::*;
 
     fn point(picture: &str, bpp: f64, psnr: f64, ms_ssim: Option<f64>) -> Point {
@@ -354,7 +313,7 @@ mod tests {
             height: 64,
             bytes: 100,
             bpp,
-            metrics: Metrics { psnr, ms_ssim, ssimulacra2: 2.0 * psnr, blockiness },
+            metrics: Metrics { psnr, ms_ssim, ssimulacra2: 2.0 * psnr, butteraugli: None, blockiness },
             original_blockiness: None,
         }
     }
@@ -369,22 +328,15 @@ mod tests {
     }
 
     #[test]
-    fn qualities_keep_the_users_digits() {
-        for q in [0.0, 10.0, 37.5, 55.25, 100.0] {
-            assert_eq!(percent(Quality::from_percent(q).unwrap()), q);
-        }
-    }
-
-    #[test]
     fn nothing_to_evaluate_and_no_large_picture_are_errors() {
-        let error = evaluate(&[], None, &[], &mut |_, _| ()).unwrap_err();
+        let error = evaluate(&[], &[], &mut |_, _| ()).unwrap_err();
         assert!(matches!(error, EvaluateError::NoCodec));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("small.png");
         let image = Image { width: 31, height: 64, rgb: vec![0; 31 * 64 * 3] };
         picture::write_png(&image, &path).unwrap();
         let tool = PeerTool { peer: Peer::Jpeg, version: String::new() };
-        let error = evaluate(&[path], None, &[tool], &mut |_, _| ()).unwrap_err();
+        let error = evaluate(&[path], &[&tool], &mut |_, _| ()).unwrap_err();
         assert!(matches!(error, EvaluateError::TooSmall), "{error}");
     }
 }

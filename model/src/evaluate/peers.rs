@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use super::codec::{Codec, CodecError, Scale};
 use super::picture::{PictureError, read_decoded, write_png, write_ppm};
 use crate::Image;
 
@@ -70,15 +72,6 @@ impl Peer {
         }
     }
 
-    /// What the numbers of [`Peer::settings`] are to the encoder.
-    pub fn parameter(self) -> &'static str {
-        match self {
-            Peer::Jpeg | Peer::Webp => "quality",
-            Peer::Avif => "cq-level",
-            Peer::Jxl => "distance",
-        }
-    }
-
     /// Encoder settings, cheapest first, chosen to reach from below 28.5 to above 37.5 dB on photographs.
     pub fn settings(self) -> &'static [f64] {
         match self {
@@ -105,6 +98,47 @@ impl Peer {
             Peer::Avif => "libavif-bin",
             Peer::Jxl => "libjxl-tools",
         }
+    }
+
+    /// What its settings are.
+    pub fn scale(self) -> Scale {
+        let (parameter, coarsest, finest, step) = match self {
+            Peer::Jpeg => ("quality", 1.0, 100.0, 1.0),
+            Peer::Webp => ("quality", 0.0, 100.0, 0.25),
+            Peer::Avif => ("cq-level", 63.0, 1.0, 1.0),
+            Peer::Jxl => ("distance", 25.0, 0.1, 0.02),
+        };
+        Scale { parameter, coarsest, finest, step }
+    }
+
+    /// Extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Peer::Jpeg => "jpg",
+            Peer::Webp => "webp",
+            Peer::Avif => "avif",
+            Peer::Jxl => "jxl",
+        }
+    }
+
+    /// The command that decodes the file `coded` into the file `decoded`, of the format that its extension says.
+    pub fn decoder(self, coded: &Path, decoded: &Path, threads: Threads) -> Command {
+        let mut decode = Command::new(self.programs()[1].0);
+        match self {
+            Peer::Jpeg => decode.args(["-ppm", "-outfile"]).arg(decoded).arg(coded),
+            Peer::Webp => {
+                if threads == Threads::All {
+                    decode.arg("-mt");
+                }
+                if decoded.extension().is_some_and(|extension| extension == "ppm") {
+                    decode.arg("-ppm");
+                }
+                decode.arg("-quiet").arg(coded).arg("-o").arg(decoded)
+            }
+            Peer::Avif => decode.args(["-j", threads.avif()]).arg(coded).arg(decoded),
+            Peer::Jxl => decode.arg(coded).arg(decoded).args(threads.jxl()),
+        };
+        decode
     }
 
     fn missing(self, program: &'static str, source: std::io::Error) -> PeerError {
@@ -139,70 +173,160 @@ pub struct PeerTool {
     pub version: String,
 }
 
+impl Codec for PeerTool {
+    fn name(&self) -> &str {
+        self.peer.name()
+    }
+
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn scale(&self) -> Scale {
+        self.peer.scale()
+    }
+
+    fn settings(&self) -> Vec<f64> {
+        self.peer.settings().to_vec()
+    }
+
+    fn encode(&self, picture: &Workbench<'_>, setting: f64) -> Result<Vec<u8>, CodecError> {
+        Ok(picture.encode(self.peer, setting)?)
+    }
+
+    fn decode(&self, picture: &Workbench<'_>, file: &[u8]) -> Result<Image, CodecError> {
+        Ok(picture.decode(self.peer, file)?)
+    }
+}
+
 /// A picture laid out for the peers' encoders in a temporary folder, which goes when this is dropped.
-pub struct Workbench {
+pub struct Workbench<'a> {
+    image: &'a Image,
     folder: TempDir,
     png: PathBuf,
     ppm: PathBuf,
+    files: AtomicU32,
 }
 
-impl Workbench {
+impl Workbench<'_> {
     /// Writes the picture.
-    pub fn new(image: &Image) -> Result<Workbench, PeerError> {
+    ///
+    /// # Errors
+    /// A temporary folder that cannot be made or written.
+    pub fn new(image: &Image) -> Result<Workbench<'_>, PeerError> {
         let folder = tempfile::Builder::new().prefix("bottleneck-evaluate-").tempdir()?;
         let (png, ppm) = (folder.path().join("original.png"), folder.path().join("original.ppm"));
         write_png(image, &png)?;
         write_ppm(image, &ppm)?;
-        Ok(Workbench { folder, png, ppm })
+        Ok(Workbench { image, folder, png, ppm, files: AtomicU32::new(0) })
     }
 
-    /// Encodes and decodes the picture with a peer, on one thread: the file's size in bytes, and what its own
-    /// decoder makes of it.
-    pub fn run(&self, peer: Peer, setting: f64) -> Result<(u64, Image), PeerError> {
+    /// The picture.
+    pub fn image(&self) -> &Image {
+        self.image
+    }
+
+    /// The picture as a PNG file.
+    pub fn png(&self) -> &Path {
+        &self.png
+    }
+
+    /// A path in the folder that nobody else has.
+    pub fn file(&self, extension: &str) -> PathBuf {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        self.folder.path().join(format!("{number}.{extension}"))
+    }
+
+    /// Encodes the picture with a peer, on one thread, to the bytes of a file.
+    ///
+    /// # Errors
+    /// Failures of its program.
+    pub fn encode(&self, peer: Peer, setting: f64) -> Result<Vec<u8>, PeerError> {
+        let coded = self.file(peer.extension());
+        execute(self.encoder(peer, setting, &coded, Threads::One), peer, peer.programs()[0].0)?;
+        let bytes = std::fs::read(&coded)?;
+        std::fs::remove_file(&coded)?;
+        Ok(bytes)
+    }
+
+    /// Decodes a file of a peer with its own decoder, on one thread.
+    ///
+    /// # Errors
+    /// Failures of its program.
+    pub fn decode(&self, peer: Peer, file: &[u8]) -> Result<Image, PeerError> {
         // The programs choose formats by file extension.
-        let (coded, decoded) = match peer {
-            Peer::Jpeg => ("jpg", "ppm"),
-            Peer::Webp => ("webp", "png"),
-            Peer::Avif => ("avif", "png"),
-            Peer::Jxl => ("jxl", "png"),
-        };
-        let file = |stage, extension| self.folder.path().join(format!("{stage}-{setting}.{extension}"));
-        let (coded, decoded) = (file("coded", coded), file(peer.name(), decoded));
-        let [encode, decode] = self.commands(peer, setting, &coded, &decoded);
-        execute(encode, peer, peer.programs()[0].0)?;
-        let bytes = std::fs::metadata(&coded)?.len();
-        execute(decode, peer, peer.programs()[1].0)?;
+        let (coded, decoded) = (self.file(peer.extension()), self.file("png"));
+        let decoded = if peer == Peer::Jpeg { decoded.with_extension("ppm") } else { decoded };
+        std::fs::write(&coded, file)?;
+        execute(peer.decoder(&coded, &decoded, Threads::One), peer, peer.programs()[1].0)?;
         let image = read_decoded(&decoded)?;
         std::fs::remove_file(&coded)?;
         std::fs::remove_file(&decoded)?;
-        Ok((bytes, image))
+        Ok(image)
     }
 
-    fn commands(&self, peer: Peer, setting: f64, coded: &Path, decoded: &Path) -> [Command; 2] {
-        let [mut encode, mut decode] = peer.programs().map(|(program, _)| Command::new(program));
+    /// The command that encodes the picture with a peer into the file `coded`.
+    pub fn encoder(&self, peer: Peer, setting: f64, coded: &Path, threads: Threads) -> Command {
+        let mut encode = Command::new(peer.programs()[0].0);
         let setting = setting.to_string();
         match peer {
             Peer::Jpeg => {
                 encode.args(["-quality", &setting, "-optimize", "-progressive", "-outfile"]);
                 encode.arg(coded).arg(&self.ppm);
-                decode.args(["-ppm", "-outfile"]).arg(decoded).arg(coded);
             }
             Peer::Webp => {
+                if threads == Threads::All {
+                    encode.arg("-mt");
+                }
                 encode.args(["-quiet", "-m", "6", "-q", &setting]).arg(&self.png).arg("-o").arg(coded);
-                decode.arg("-quiet").arg(coded).arg("-o").arg(decoded);
             }
             Peer::Avif => {
                 // Versions before 1.0 have no -q: constant quality is set in libaom itself.
-                encode.args(["-s", "6", "-j", "1", "--min", "0", "--max", "63", "-a", "end-usage=q"]);
+                encode.args([
+                    "-s",
+                    "6",
+                    "-j",
+                    threads.avif(),
+                    "--min",
+                    "0",
+                    "--max",
+                    "63",
+                    "-a",
+                    "end-usage=q",
+                ]);
                 encode.args(["-a", &format!("cq-level={setting}")]).arg(&self.png).arg(coded);
-                decode.args(["-j", "1"]).arg(coded).arg(decoded);
             }
             Peer::Jxl => {
-                encode.args(["-e", "7", "-d", &setting, "--num_threads=0"]).arg(&self.png).arg(coded);
-                decode.arg(coded).arg(decoded).arg("--num_threads=0");
+                encode.args(["-e", "7", "-d", &setting]).args(threads.jxl()).arg(&self.png).arg(coded);
             }
         }
-        [encode, decode]
+        encode
+    }
+}
+
+/// How many threads a program may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One.
+    One,
+    /// As many as the machine has cores, where the program knows how.
+    All,
+}
+
+impl Threads {
+    fn avif(self) -> &'static str {
+        match self {
+            Threads::One => "1",
+            Threads::All => "all",
+        }
+    }
+
+    fn jxl(self) -> &'static [&'static str] {
+        match self {
+            // None but its main thread.
+            Threads::One => &["--num_threads=0"],
+            Threads::All => &[],
+        }
     }
 }
 
@@ -237,10 +361,11 @@ mod tests {
                 Err(error) => panic!("{error}"),
             }
             let best = peer.settings()[peer.settings().len() - 1];
-            let (bytes, decoded) = bench.run(peer, best).unwrap();
+            let file = bench.encode(peer, best).unwrap();
+            let (bytes, decoded) = (file.len(), bench.decode(peer, &file).unwrap());
             assert_eq!((decoded.width, decoded.height), (64, 48), "{}", peer.name());
             assert!(bytes > 30 && bytes < 64 * 48 * 3, "{}: {bytes} bytes", peer.name());
-            assert!(super::super::metrics::psnr(&image, &decoded) > 30.0, "{}", peer.name());
+            assert!(crate::psnr(&image, &decoded) > 30.0, "{}", peer.name());
         }
         assert_eq!(std::fs::read_dir(bench.folder.path()).unwrap().count(), 2);
         let folder = bench.folder.path().to_path_buf();
@@ -254,7 +379,7 @@ mod tests {
         let bench = Workbench::new(&image).unwrap();
         std::fs::remove_file(&bench.png).unwrap();
         if Peer::Webp.detect().is_ok() {
-            let error = bench.run(Peer::Webp, 50.0).unwrap_err().to_string();
+            let error = bench.encode(Peer::Webp, 50.0).unwrap_err().to_string();
             assert!(error.starts_with("`cwebp` failed with exit"), "{error}");
         }
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::anchors::{self, Anchor, MAIN_ANCHORS, VTM};
 use super::bd_rate::{BdRate, Curve, PSNR_SPAN, PSNR_WINDOW, PsnrBdRate, bd_rate, psnr_bd_rate};
-use super::metrics::Blockiness;
+use super::metrics::{Blockiness, Metric};
 use super::svg::{self, Series};
 use super::{BOTTLENECK, CodecResult, Evaluation};
 
@@ -68,7 +68,7 @@ impl Report {
             .collect();
         let mut comparisons = Vec::new();
         for result in &evaluation.codecs {
-            match result.psnr_curve() {
+            match result.curve(Metric::Psnr) {
                 Ok(curve) => {
                     if !curve.spans(PSNR_SPAN) {
                         notes.push(span_note(&result.codec, &curve));
@@ -228,7 +228,7 @@ impl Report {
         });
         let pictures = self.evaluation.pictures.len();
         let title = format!("Rate and distortion, means over {pictures} pictures");
-        svg::draw(&title, &measured.chain(anchors).collect::<Vec<_>>())
+        svg::draw(&title, Metric::Psnr.label(), &measured.chain(anchors).collect::<Vec<_>>())
     }
 
     /// Writes `points.csv`, `summary.json` and `curves.svg` into a folder, which is made where it is not there.
@@ -241,8 +241,9 @@ impl Report {
 }
 
 fn compare(ours: &CodecResult, peer: &CodecResult) -> Option<Comparison> {
-    let psnr = psnr_bd_rate(&ours.psnr_curve().ok()?, &peer.psnr_curve().ok()?);
-    let ssimulacra2 = bd_rate(&ours.ssimulacra2_curve().ok()?, &peer.ssimulacra2_curve().ok()?, None);
+    let psnr = psnr_bd_rate(&ours.curve(Metric::Psnr).ok()?, &peer.curve(Metric::Psnr).ok()?);
+    let ssimulacra2 =
+        bd_rate(&ours.curve(Metric::Ssimulacra2).ok()?, &peer.curve(Metric::Ssimulacra2).ok()?, None);
     let (codec, reference) = (ours.codec.clone(), peer.codec.clone());
     Some(Comparison { codec, reference, anchor: false, psnr, ssimulacra2 })
 }
@@ -302,6 +303,7 @@ mod tests {
             psnr,
             ms_ssim: None,
             ssimulacra2: psnr * 3.0 - 50.0,
+            butteraugli: None,
             blockiness: Some(Blockiness { at_8: 1.5, at_16: 1.25 }),
         };
         let (version, parameter) = ("1.0".into(), "quality".into());
@@ -317,7 +319,13 @@ mod tests {
             height: 768,
             bytes: 4096,
             bpp: 0.1,
-            metrics: Metrics { psnr: f64::INFINITY, ms_ssim: None, ssimulacra2: 100.0, blockiness: None },
+            metrics: Metrics {
+                psnr: f64::INFINITY,
+                ms_ssim: None,
+                ssimulacra2: 100.0,
+                butteraugli: None,
+                blockiness: None,
+            },
             original_blockiness: None,
         };
         let points: Vec<Point> = (0..24).map(point).collect();

@@ -3,16 +3,17 @@
 use std::fmt::Write;
 
 /// A curve to draw.
-pub(super) struct Series {
-    pub(super) name: String,
-    /// Bits per pixel and PSNR in dB, by rate.
-    pub(super) points: Vec<(f64, f64)>,
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// Bits per pixel and quality, by rate.
+    pub points: Vec<(f64, f64)>,
     /// Known from elsewhere, not measured in this run: dashed, with hollow markers.
-    pub(super) published: bool,
+    pub published: bool,
 }
 
 /// M. Okabe and K. Ito, "Color universal design" (2008), without yellow, which white swallows.
-const COLORS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+pub const COLORS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 600.0;
@@ -21,8 +22,8 @@ const AREA: [f64; 4] = [70.0, 50.0, 690.0, 540.0];
 /// Rates above this, in bits per pixel, are left out where a curve has lower ones: nobody compares there.
 const LARGEST_RATE: f64 = 2.0;
 
-/// Draws PSNR over bits per pixel.
-pub(super) fn draw(title: &str, series: &[Series]) -> String {
+/// Draws quality, named `axis`, over bits per pixel.
+pub fn draw(title: &str, axis: &str, series: &[Series]) -> String {
     let axes = Axes::around(series);
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="14">
@@ -33,7 +34,7 @@ pub(super) fn draw(title: &str, series: &[Series]) -> String {
         title = escape(title),
         AREA_LEFT = AREA[0],
     );
-    axes.draw(&mut svg);
+    axes.draw(&mut svg, axis);
     let [left, top, right, bottom] = AREA;
     let (width, height) = (right - left, bottom - top);
     add(
@@ -104,7 +105,7 @@ impl Axes {
         (x, y)
     }
 
-    fn draw(&self, svg: &mut String) {
+    fn draw(&self, svg: &mut String, axis: &str) {
         let [left, top, right, bottom] = AREA;
         let rates = ticks(0.0, self.rate);
         let digits = if rates.get(1).is_some_and(|step| *step < 0.1) { 2 } else { 1 };
@@ -155,14 +156,15 @@ impl Axes {
         add(
             svg,
             format_args!(
-                r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">PSNR-RGB (dB)</text>"#
+                r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">{}</text>"#,
+                escape(axis)
             ),
         );
     }
 }
 
 /// Five to twelve round numbers from `low` to `high`.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub fn ticks(low: f64, high: f64) -> Vec<f64> {
     let power = 10f64.powf(((high - low) / 12.0).log10().ceil());
     let step =
         [0.1, 0.2, 0.5, 1.0].map(|part| part * power).into_iter().find(|step| (high - low) / step <= 12.0);
@@ -172,14 +174,15 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     (first..=last).map(|k| k as f64 * step).collect()
 }
 
-/// One of five shapes, centred.
-fn marker(shape: usize, x: f64, y: f64) -> String {
-    match shape % 5 {
+/// The SVG element of one of six shapes, centred.
+pub fn marker(shape: usize, x: f64, y: f64) -> String {
+    match shape % 6 {
         0 => format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="4.5"/>"#),
         1 => format!(r#"<path d="M{x:.1} {y:.1}m-4 -4h8v8h-8z"/>"#),
         2 => format!(r#"<path d="M{x:.1} {y:.1}m0 -5l5 9h-10z"/>"#),
         3 => format!(r#"<path d="M{x:.1} {y:.1}m0 -6l6 6l-6 6l-6 -6z"/>"#),
-        _ => format!(r#"<path d="M{x:.1} {y:.1}m0 5l5 -9h-10z"/>"#),
+        4 => format!(r#"<path d="M{x:.1} {y:.1}m0 5l5 -9h-10z"/>"#),
+        _ => format!(r#"<path d="M{x:.1} {y:.1}m-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4z"/>"#),
     }
 }
 
@@ -187,7 +190,8 @@ fn add(svg: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(svg, "{line}").expect("writing to a string cannot fail");
 }
 
-fn escape(text: &str) -> String {
+/// Text for an SVG or HTML document.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -233,7 +237,7 @@ mod tests {
             series("jpeg", &[(0.3, 27.0), (1.2, 35.5)], false),
             series("VTM", &[(0.05, 26.0), (0.9, 37.4)], true),
         ];
-        let svg = draw("PSNR \"over\" rate", &curves);
+        let svg = draw("PSNR \"over\" rate", "PSNR (dB)", &curves);
         let tags = check_well_formed(&svg);
         assert_eq!(tags.iter().filter(|tag| **tag == "polyline").count(), 3);
         // Markers: first curve of each kind has circles (3 + 2 points), and each name has one in the legend.
@@ -249,8 +253,8 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_still_a_picture() {
-        check_well_formed(&draw("empty", &[]));
-        let svg = draw("one point, far right", &[series("x", &[(5.0, 40.0)], false)]);
+        check_well_formed(&draw("empty", "dB", &[]));
+        let svg = draw("one point, far right", "dB", &[series("x", &[(5.0, 40.0)], false)]);
         check_well_formed(&svg);
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }

@@ -12,7 +12,7 @@ use bottleneck_model::{Backend, Encoder, Quality, Refinement, WITHOUT_IDLE_THREA
 use clap::{Args, ValueEnum};
 
 use crate::files::{self, Output};
-use crate::terminal::Progress;
+use crate::terminal::{self, Progress};
 use crate::{Outcome, Usage, percent, summary};
 
 /// Encode a picture (JPEG, PNG, WebP) to a code
@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     /// Like --target-size, in bits per pixel
     #[arg(long, value_name = "B", conflicts_with = "quality", value_parser = positive)]
     target_bpp: Option<f64>,
+    /// Smallest code that is as good: jpeg:QUALITY, as that JPEG by SSIMULACRA2 (needs cjpeg), or METRIC=VALUE
+    #[cfg(feature = "compare")]
+    #[arg(long = "match", value_name = "GOAL", conflicts_with_all = ["quality", "target_size", "target_bpp"])]
+    wanted: Option<bottleneck_client::compare::Match>,
     /// Time to spend on a better code, 0 to 9: the latents of the picture are refined
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     effort: u8,
@@ -150,13 +154,28 @@ fn encode(encoder: &Encoder, image: &Image, arguments: &Arguments) -> anyhow::Re
         encoder.encode_refined(image, quality, &how)
     };
     let pixels = f64::from(width) * f64::from(height);
+    #[cfg(feature = "compare")]
+    if let Some(wanted) = arguments.wanted {
+        let found = bottleneck_client::compare::smallest_as_good(image, wanted, encoder.model(), refine);
+        return found.with_context(|| format!("no code is {}", wanted.words()));
+    }
     let target = arguments.target_size.or(arguments.target_bpp.map(|bpp| (bpp * pixels / 8.0) as u64));
     let Some(target) = target else {
         return Ok(refine(Quality::from_percent(arguments.quality).context("the quality is out of range")?)?);
     };
     let search = largest_within(target, refine)?;
     match search {
-        Search::Found(code) => Ok(code),
+        Search::Found(code) => {
+            // Whoever asked for a size learns that it was not met.
+            if (code.len() as u64) < target - target / 50 {
+                progress.lock().expect("no thread panics with it").clear();
+                terminal::note(&format!(
+                    "the code has {} bytes, more than 2 % below the {target} asked for: no quality comes closer",
+                    code.len()
+                ));
+            }
+            Ok(code)
+        }
         Search::Unreachable { smallest } => {
             bail!("the smallest code of this picture has {smallest} bytes, and {target} are asked for")
         }

@@ -3,6 +3,8 @@
 //! Exit status: 0 success, 1 error, 2 wrong usage, 3 part of a batch failed.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "compare")]
+mod compare;
 mod decode;
 #[cfg(feature = "encode")]
 mod encode;
@@ -44,6 +46,15 @@ enum Command {
     Info(info::Arguments),
     Upload(upload::Arguments),
     Fetch(fetch::Arguments),
+    #[cfg(feature = "compare")]
+    Compare(compare::Arguments),
+    /// Compare with other codecs (not in this build: see its message)
+    #[cfg(not(feature = "compare"))]
+    #[command(disable_help_flag = true)]
+    Compare {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        _arguments: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Arguments that are well formed, but make no sense together: exit status 2.
@@ -78,6 +89,12 @@ fn main() -> ExitCode {
         Command::Info(arguments) => info::run(arguments),
         Command::Upload(arguments) => upload::run(arguments),
         Command::Fetch(arguments) => fetch::run(arguments),
+        #[cfg(feature = "compare")]
+        Command::Compare(arguments) => compare::run(arguments),
+        #[cfg(not(feature = "compare"))]
+        Command::Compare { .. } => Err(anyhow::anyhow!(
+            "this build has no benchmark: build bottleneck-client with its feature `compare`"
+        )),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

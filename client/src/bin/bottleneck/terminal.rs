@@ -55,6 +55,12 @@ pub(crate) fn report(error: &anyhow::Error) {
     let _ = writeln!(io::stderr(), "error: {}", sentence(error));
 }
 
+/// Prints what should be known of a result that is no error.
+#[cfg(feature = "encode")]
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "note: {text}");
+}
+
 /// The causes joined by colons, less those that the error before already told.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut text = error.to_string();

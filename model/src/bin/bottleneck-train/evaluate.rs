@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use bottleneck_model::evaluate::anchors::read_anchors;
+use bottleneck_model::evaluate::codec::{Bottleneck, Codec};
 use bottleneck_model::evaluate::peers::{Peer, PeerTool};
 use bottleneck_model::evaluate::picture::list_pictures;
 use bottleneck_model::evaluate::report::Report;
-use bottleneck_model::evaluate::{Bottleneck, evaluate};
+use bottleneck_model::evaluate::{BOTTLENECK, evaluate};
 use bottleneck_model::{Backend, Encoder, Quality};
 
 /// Measures rate and distortion on a folder of pictures: real file bytes, pictures from each codec's decoder.
@@ -103,7 +104,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<()> {
                 Encoder::from_bytes(&bytes, Backend::Cpu).with_context(|| path.display().to_string())?
             }
         };
-        Some(Bottleneck { encoder, qualities: args.qualities, effort: args.effort })
+        Some(Bottleneck::new(BOTTLENECK, encoder, args.qualities, args.effort))
     };
 
     let terminal = std::io::stderr().is_terminal();
@@ -112,7 +113,9 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<()> {
             eprint!("\r\x1b[K{} of {}: {name}", index + 1, pictures.len());
         }
     };
-    let evaluation = evaluate(&pictures, bottleneck.as_ref(), &tools, &mut progress);
+    let ours = bottleneck.iter().map(|codec| codec as &dyn Codec);
+    let codecs: Vec<&dyn Codec> = ours.chain(tools.iter().map(|tool| tool as &dyn Codec)).collect();
+    let evaluation = evaluate(&pictures, &codecs, &mut progress);
     if terminal {
         eprint!("\r\x1b[K");
     }
