@@ -12,7 +12,7 @@ pub mod ms_ssim;
 pub mod peers;
 pub mod picture;
 pub mod report;
-mod svg;
+pub(crate) mod svg;
 
 use std::path::{Path, PathBuf};
 

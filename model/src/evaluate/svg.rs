@@ -1,14 +1,29 @@
-//! Rate–distortion curves as an SVG picture.
+//! Curves, such as rate–distortion, as an SVG picture.
 
 use std::fmt::Write;
 
+/// What a picture of curves is of.
+pub(crate) struct Chart<'a> {
+    pub(crate) title: &'a str,
+    /// Titles of the axes, with their units.
+    pub(crate) x: &'a str,
+    pub(crate) y: &'a str,
+    /// Points beyond this are left out where a curve has nearer ones: nobody compares there.
+    pub(crate) largest_x: f64,
+}
+
+/// PSNR over bits per pixel.
+pub(super) const RATE_DISTORTION: Chart<'_> =
+    Chart { title: "Rate and distortion", x: "Rate (bits per pixel)", y: "PSNR-RGB (dB)", largest_x: 2.0 };
+
 /// A curve to draw.
-pub(super) struct Series {
-    pub(super) name: String,
-    /// Bits per pixel and PSNR in dB, by rate.
-    pub(super) points: Vec<(f64, f64)>,
-    /// Known from elsewhere, not measured in this run: dashed, with hollow markers.
-    pub(super) published: bool,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// By x, from left to right.
+    pub(crate) points: Vec<(f64, f64)>,
+    /// What the others are compared with (known from elsewhere, not measured in this run): dashed, with hollow
+    /// markers.
+    pub(crate) reference: bool,
 }
 
 /// M. Okabe and K. Ito, "Color universal design" (2008), without yellow, which white swallows.
@@ -18,22 +33,20 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 600.0;
 /// Plot area: left, top, right, bottom.
 const AREA: [f64; 4] = [70.0, 50.0, 690.0, 540.0];
-/// Rates above this, in bits per pixel, are left out where a curve has lower ones: nobody compares there.
-const LARGEST_RATE: f64 = 2.0;
 
-/// Draws PSNR over bits per pixel.
-pub(super) fn draw(title: &str, series: &[Series]) -> String {
-    let axes = Axes::around(series);
+/// Draws the curves.
+pub(crate) fn draw(chart: &Chart<'_>, series: &[Series]) -> String {
+    let axes = Axes::around(series, chart.largest_x);
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="14">
 <title>{title}</title>
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#FFFFFF"/>
 <text x="{AREA_LEFT}" y="30" font-size="17">{title}</text>
 "##,
-        title = escape(title),
+        title = escape(chart.title),
         AREA_LEFT = AREA[0],
     );
-    axes.draw(&mut svg);
+    axes.draw(&mut svg, chart);
     let [left, top, right, bottom] = AREA;
     let (width, height) = (right - left, bottom - top);
     add(
@@ -45,9 +58,9 @@ pub(super) fn draw(title: &str, series: &[Series]) -> String {
     for (index, one) in series.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
         // Curves of one kind take the shapes in turn; the kinds differ by dash and fill.
-        let shape = series[..index].iter().filter(|other| other.published == one.published).count();
+        let shape = series[..index].iter().filter(|other| other.reference == one.reference).count();
         let (dash, fill) =
-            if one.published { (r#" stroke-dasharray="6 4""#, "#FFFFFF") } else { ("", color) };
+            if one.reference { (r#" stroke-dasharray="6 4""#, "#FFFFFF") } else { ("", color) };
         let places: Vec<(f64, f64)> = one.points.iter().map(|&point| axes.place(point)).collect();
         let line: String = places.iter().map(|(x, y)| format!("{x:.1},{y:.1} ")).collect();
         add(&mut svg, format_args!(r#"<g stroke="{color}" stroke-width="2" fill="{fill}">"#));
@@ -78,38 +91,39 @@ pub(super) fn draw(title: &str, series: &[Series]) -> String {
 
 /// Ranges of both axes.
 struct Axes {
-    rate: f64,
-    psnr: (f64, f64),
+    x: f64,
+    y: (f64, f64),
 }
 
 impl Axes {
-    fn around(series: &[Series]) -> Axes {
+    /// x from 0, y as far as the curves reach.
+    fn around(series: &[Series], largest: f64) -> Axes {
         let all = || series.iter().flat_map(|one| &one.points).copied();
-        let limit = if all().any(|(bpp, _)| bpp <= LARGEST_RATE) { LARGEST_RATE } else { f64::INFINITY };
-        let shown = || all().filter(|&(bpp, _)| bpp <= limit);
-        let rate = shown().fold(0.0, |most: f64, (bpp, _)| most.max(bpp));
-        let low = shown().fold(f64::INFINITY, |least, (_, psnr)| psnr.min(least));
-        let high = shown().fold(f64::NEG_INFINITY, |most, (_, psnr)| psnr.max(most));
-        if rate == 0.0 {
-            return Axes { rate: 1.0, psnr: (25.0, 45.0) };
+        let limit = if all().any(|(x, _)| x <= largest) { largest } else { f64::INFINITY };
+        let shown = || all().filter(|&(x, _)| x <= limit);
+        let right = shown().fold(0.0, |most: f64, (x, _)| most.max(x));
+        let low = shown().fold(f64::INFINITY, |least, (_, y)| y.min(least));
+        let high = shown().fold(f64::NEG_INFINITY, |most, (_, y)| y.max(most));
+        if right == 0.0 {
+            return Axes { x: 1.0, y: (25.0, 45.0) };
         }
         let low = low.floor();
-        Axes { rate: rate * 1.02, psnr: (low, high.ceil().max(low + 1.0)) }
+        Axes { x: right * 1.02, y: (low, high.ceil().max(low + 1.0)) }
     }
 
-    fn place(&self, (bpp, psnr): (f64, f64)) -> (f64, f64) {
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let [left, top, right, bottom] = AREA;
-        let x = left + (right - left) * bpp / self.rate;
-        let y = bottom - (bottom - top) * (psnr - self.psnr.0) / (self.psnr.1 - self.psnr.0);
-        (x, y)
+        let along = left + (right - left) * x / self.x;
+        (along, bottom - (bottom - top) * (y - self.y.0) / (self.y.1 - self.y.0))
     }
 
-    fn draw(&self, svg: &mut String) {
+    fn draw(&self, svg: &mut String, chart: &Chart<'_>) {
         let [left, top, right, bottom] = AREA;
-        let rates = ticks(0.0, self.rate);
-        let digits = if rates.get(1).is_some_and(|step| *step < 0.1) { 2 } else { 1 };
-        for bpp in rates {
-            let (x, _) = self.place((bpp, self.psnr.0));
+        let marks = ticks(0.0, self.x);
+        let step = marks.get(1).map_or(1.0, |second| second - marks[0]);
+        let digits = if step < 0.1 { 2 } else { usize::from(step < 1.0) };
+        for mark in marks {
+            let (x, _) = self.place((mark, self.y.0));
             add(
                 svg,
                 format_args!(
@@ -117,21 +131,21 @@ impl Axes {
                 ),
             );
             let y = bottom + 20.0;
-            add(svg, format_args!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{bpp:.digits$}</text>"#));
+            add(svg, format_args!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{mark:.digits$}</text>"#));
         }
-        for psnr in ticks(self.psnr.0, self.psnr.1) {
-            let (_, y) = self.place((0.0, psnr));
+        for mark in ticks(self.y.0, self.y.1) {
+            let (_, y) = self.place((0.0, mark));
             add(
                 svg,
                 format_args!(
                     r##"<line x1="{left}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="#DDDDDD"/>"##
                 ),
             );
-            let digits = usize::from(psnr.fract() != 0.0);
+            let digits = usize::from(mark.fract() != 0.0);
             add(
                 svg,
                 format_args!(
-                    r#"<text x="{}" y="{:.1}" text-anchor="end">{psnr:.digits$}</text>"#,
+                    r#"<text x="{}" y="{:.1}" text-anchor="end">{mark:.digits$}</text>"#,
                     left - 8.0,
                     y + 5.0
                 ),
@@ -148,14 +162,16 @@ impl Axes {
         add(
             svg,
             format_args!(
-                r#"<text x="{x}" y="{}" text-anchor="middle">Rate (bits per pixel)</text>"#,
-                bottom + 45.0
+                r#"<text x="{x}" y="{}" text-anchor="middle">{}</text>"#,
+                bottom + 45.0,
+                escape(chart.x)
             ),
         );
         add(
             svg,
             format_args!(
-                r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">PSNR-RGB (dB)</text>"#
+                r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">{}</text>"#,
+                escape(chart.y)
             ),
         );
     }
@@ -187,7 +203,7 @@ fn add(svg: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(svg, "{line}").expect("writing to a string cannot fail");
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
@@ -195,8 +211,8 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn series(name: &str, points: &[(f64, f64)], published: bool) -> Series {
-        Series { name: name.into(), points: points.to_vec(), published }
+    fn series(name: &str, points: &[(f64, f64)], reference: bool) -> Series {
+        Series { name: name.into(), points: points.to_vec(), reference }
     }
 
     /// Every tag closed in order, every attribute quoted, no bare `&` or `<` in text. Returns tag names.
@@ -233,7 +249,7 @@ mod tests {
             series("jpeg", &[(0.3, 27.0), (1.2, 35.5)], false),
             series("VTM", &[(0.05, 26.0), (0.9, 37.4)], true),
         ];
-        let svg = draw("PSNR \"over\" rate", &curves);
+        let svg = draw(&Chart { title: "PSNR \"over\" rate", ..RATE_DISTORTION }, &curves);
         let tags = check_well_formed(&svg);
         assert_eq!(tags.iter().filter(|tag| **tag == "polyline").count(), 3);
         // Markers: first curve of each kind has circles (3 + 2 points), and each name has one in the legend.
@@ -249,8 +265,8 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_still_a_picture() {
-        check_well_formed(&draw("empty", &[]));
-        let svg = draw("one point, far right", &[series("x", &[(5.0, 40.0)], false)]);
+        check_well_formed(&draw(&RATE_DISTORTION, &[]));
+        let svg = draw(&RATE_DISTORTION, &[series("x", &[(5.0, 40.0)], false)]);
         check_well_formed(&svg);
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }

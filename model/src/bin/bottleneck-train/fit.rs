@@ -73,31 +73,9 @@ pub(crate) struct FitArgs {
     device: String,
 }
 
-/// What the process must start with to train fast on a CPU. Candle's own thread pool spins between the workers'
-/// operations: each worker computes alone (0.34 against 1.1 steps/s, on two cores busy with other work). And
-/// glibc's allocator gives every large tensor back to the system: it shall keep them (4.3 against 4.9 steps/s).
-const ENVIRONMENT: [(&str, &str); 5] = [
-    ("CANDLE_NUM_THREADS", "1"),
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
-    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
-    ("MALLOC_TOP_PAD_", "268435456"),
-];
-
-/// Starts this program again, in its place, with [`ENVIRONMENT`].
-#[cfg(unix)]
-fn again() -> anyhow::Result<()> {
-    use std::os::unix::process::CommandExt;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let error =
-        std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(ENVIRONMENT).exec();
-    Err(error).context("cannot start the training process")
-}
-
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
-    #[cfg(unix)]
-    if args.device == "cpu" && std::env::var_os(ENVIRONMENT[0].0).is_none() {
-        return again();
+    if args.device == "cpu" {
+        train::ensure_environment().context("cannot start the training process")?;
     }
     let settings = settings(&args)?;
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
