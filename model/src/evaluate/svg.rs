@@ -52,7 +52,12 @@ pub(crate) fn draw(chart: &Chart<'_>, series: &[Series]) -> String {
     add(
         &mut svg,
         format_args!(
-            r#"<clipPath id="area"><rect x="{left}" y="{top}" width="{width}" height="{height}"/></clipPath>"#
+            // With room for markers on the border.
+            r#"<clipPath id="area"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>"#,
+            left - 6.0,
+            top - 6.0,
+            width + 12.0,
+            height + 12.0
         ),
     );
     for (index, one) in series.iter().enumerate() {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// A file or folder cannot be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("cannot use {path}", path = path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum LabError {
     #[error("this file of codes cannot be decoded: {0}")]
     Code(String),
     /// State could not be kept or read.
-    #[error("the checkpoint failed: {0}")]
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The gradient is no number any more.
     #[error("the gradient is {norm} at step {step}: lower --learning-rate, and start in a fresh folder")]
@@ -64,7 +64,7 @@ pub enum LabError {
         norm: f64,
     },
     /// The tensor library failed.
-    #[error("the tensor library failed: {0}")]
+    #[error("the tensor library failed")]
     Tensor(#[from] candle_core::Error),
 }
 

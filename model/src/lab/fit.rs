@@ -243,7 +243,7 @@ fn exhausted(state: &State) -> bool {
 }
 
 /// Learning rate at `share` (0..1) of the run: constant, then a cosine decay (Loshchilov & Hutter 2017).
-fn learning_rate(highest: f64, share: f64) -> f64 {
+pub(super) fn learning_rate(highest: f64, share: f64) -> f64 {
     let decay = ((share - HOLD) / (1.0 - HOLD)).clamp(0.0, 1.0);
     highest * (FINAL + (1.0 - FINAL) * 0.5 * (1.0 + (std::f64::consts::PI * decay).cos()))
 }

@@ -15,6 +15,7 @@ mod neighbours;
 mod pca;
 mod report;
 mod run;
+pub mod segment;
 mod sheets;
 mod test_metrics;
 #[cfg(test)]

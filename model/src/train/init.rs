@@ -60,7 +60,7 @@ pub(super) fn random(arch: &Architecture, rng: &mut StdRng) -> Values {
     values
 }
 
-fn randomise(network: &Network, rng: &mut StdRng, values: &mut Values) {
+pub(crate) fn randomise(network: &Network, rng: &mut StdRng, values: &mut Values) {
     for (index, layer) in network.layers.iter().enumerate() {
         for (name, shape) in layer.parameters() {
             let count: usize = shape.iter().product();

@@ -3,6 +3,7 @@
 mod code;
 mod fit;
 mod report;
+mod segment;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +24,9 @@ enum Command {
     Encode(code::EncodeArgs),
     /// Decode such a file to a contact sheet (PNG).
     Decode(code::DecodeArgs),
+    /// Segmentation of street scenes from the codec's codes.
+    #[command(subcommand)]
+    Segment(segment::SegmentCommand),
 }
 
 fn main() -> std::process::ExitCode {
@@ -31,6 +35,7 @@ fn main() -> std::process::ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Encode(args) => code::encode(&args),
         Command::Decode(args) => code::decode(&args),
+        Command::Segment(command) => segment::run(command),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -213,7 +213,9 @@ pub(super) fn rate_distortion(material: &Material) -> Result<String, LabError> {
                 quantised in ever finer steps and coded with the codec's own range coder, with tables counted on the training \
                 pictures; the bits are those of the coded bytes. PCA, quantised and coded in the same way, is transform \
                 coding as JPEG does it, with the best transform for these pictures. The β-VAE is read from its KL term, which is the rate that an ideal coder \
-                would need for a sample; the codec's trainer descends just this sum of rate and distortion.";
+                would need for a sample; the codec's trainer descends just this sum of rate and distortion. \
+                In coarse steps the plain autoencoders fall below PCA: nobody told their decoders that the numbers would be \
+                rounded. That is why the codec is trained with the noise of rounding.";
     let chart = Chart {
         title: "Rate and distortion of a digit",
         x: "Bits a picture",
