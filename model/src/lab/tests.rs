@@ -274,3 +274,41 @@ fn damaged_runs_are_refused() {
     std::fs::write(out.path().join("run.json"), "{}").unwrap();
     assert!(load(out.path()).err().unwrap().to_string().contains("run.json"));
 }
+
+#[test]
+fn files_of_codes_come_back_as_pictures_and_damaged_ones_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    write_idx(data.path(), 120, 40);
+    let (out, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = Settings { epochs: 60, hidden: vec![32], ..settings(Kind::DenseAe, data.path()) };
+    let (run, _) = train(&settings, out.path());
+    train(&Settings { seed: 9, epochs: 1, ..settings }, other.path());
+    let (trained, stranger) = (load(out.path()).unwrap(), load(other.path()).unwrap());
+    let pixels = Pictures::load(data.path(), 8).unwrap().test.pixels;
+    let sizes = [2, 64].map(|step| {
+        let file = encode(&trained, &pixels, step).unwrap();
+        let decoded = decode(&trained, &file).unwrap();
+        assert_eq!(decoded.len(), pixels.len());
+        // Fine steps lose nothing that the bottleneck had kept.
+        assert!(step == 64 || mse(&pixels, &decoded) < run.test.mse + 1e-3, "{}", mse(&pixels, &decoded));
+        file.len()
+    });
+    assert!(sizes[1] < sizes[0] && sizes[0] < pixels.len() / 10, "{sizes:?}");
+
+    let file = encode(&trained, &pixels, 16).unwrap();
+    let refused = |file: &[u8]| decode(&trained, file).unwrap_err().to_string();
+    assert!(refused(&file[..10]).contains("fewer than its header"));
+    assert!(refused(&[b"XXXX", &file[4..]].concat()).contains("does not begin with BNL1"));
+    assert!(decode(&stranger, &file).unwrap_err().to_string().contains("another model"));
+    let with = |at: usize, bytes: &[u8]| {
+        let mut file = file.clone();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        refused(&file)
+    };
+    assert!(with(12, &[0, 0]).contains("in steps of 0"));
+    assert!(with(14, &[0xff; 4]).contains("4294967295 pictures"));
+    assert!(with(14, &[1, 0, 0, 0]).contains("left over"));
+    for (pixels, step) in [(&pixels[..], 0), (&pixels[..0], 1), (&pixels[..65], 1)] {
+        assert!(encode(&trained, pixels, step).is_err());
+    }
+}
