@@ -32,7 +32,7 @@ fn sheet(pixels: &[u8], size: [usize; 2]) -> Sheet {
     Sheet::new(pixels, size, (count as f64).sqrt().ceil() as usize, false)
 }
 
-/// [`sheet`] as a PNG.
+/// Pictures (N, height, width) on one nearly square sheet without gaps, as a PNG.
 ///
 /// # Errors
 /// More pictures than a PNG can hold.

@@ -131,7 +131,7 @@ p { max-width: 46em; }
 figure { margin: 1em 0; }
 figcaption { color: #4a4a4a; font-size: .9em; max-width: 50em; margin-top: .4em; }
 .row { display: flex; flex-wrap: wrap; gap: 0 32px; align-items: flex-start; }
-.row figure { max-width: min(540px, 100%); }
+.pair figure { flex: 0 1 calc(50% - 16px); min-width: min(320px, 100%); }
 section { overflow-x: auto; }
 .lines { display: grid; grid-template-columns: max-content auto; gap: 6px 14px; align-items: center; overflow-x: auto; }
 .lines span { text-align: right; font-size: .9em; font-variant-numeric: tabular-nums; }

@@ -110,7 +110,8 @@ pub(super) fn planes(material: &Material) -> Result<String, LabError> {
         let caption = format!("{}: the plane decoded, {how}.", name(shown));
         let zoom = 480.0 / (GRID * data.width) as f64;
         let grid = figure(&manifold.html(zoom, &caption)?, &caption);
-        write!(figures, "<div class=\"row\">{dots}{grid}</div>").expect("writing to a string cannot fail");
+        write!(figures, "<div class=\"row pair\">{dots}{grid}</div>")
+            .expect("writing to a string cannot fail");
     }
     Ok(section("plane", "Two numbers are a map", &prose(text), &figures))
 }
@@ -159,7 +160,7 @@ pub(super) fn traversals(material: &Material) -> Result<String, LabError> {
         return Ok(section("traversals", "What does a number mean?", &prose(text), &missing(command)));
     }
     let start = chosen(material).get(7).or(chosen(material).first()).copied().unwrap_or(0);
-    let mut figures = String::from("<div class=\"row\">");
+    let mut figures = String::from("<div class=\"row pair\">");
     for shown in ends {
         let k = shown.k();
         let own = &shown.latents[start * k..][..k];
