@@ -26,6 +26,8 @@ mod encode;
 pub mod evaluate;
 #[cfg(feature = "ingest")]
 pub mod ingest;
+#[cfg(feature = "train")]
+pub mod lab;
 #[cfg(feature = "nn")]
 mod nn;
 #[cfg(feature = "nn")]

@@ -11,9 +11,9 @@ const built = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug'
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** A program that `cargo build --workspace` made. */
-function program(name) {
+export function program(name) {
   const path = join(built, name);
-  if (!existsSync(path)) throw new Error(`${path} is missing: run cargo build --workspace`);
+  if (!existsSync(path)) throw new Error(`${path} is missing: run cargo build --workspace --features bottleneck-model/train`);
   return path;
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::anchors::{self, Anchor, MAIN_ANCHORS, VTM};
 use super::bd_rate::{BdRate, Curve, PSNR_SPAN, PSNR_WINDOW, PsnrBdRate, bd_rate, psnr_bd_rate};
 use super::metrics::{Blockiness, Metric};
-use super::svg::{self, Series};
+use super::svg::{self, Chart, Series};
 use super::{BOTTLENECK, CodecResult, Evaluation};
 
 /// A codec of this run against an anchor or against a peer of this run.
@@ -219,16 +219,17 @@ impl Report {
         let measured = self.evaluation.codecs.iter().map(|result| Series {
             name: result.codec.clone(),
             points: by_rate(result.means.iter().map(|mean| (mean.bpp, mean.psnr)).collect()),
-            published: false,
+            reference: false,
         });
         let anchors = self.main_anchors.iter().map(|(label, points)| Series {
             name: format!("{label}, published"),
             points: by_rate(points.clone()),
-            published: true,
+            reference: true,
         });
         let pictures = self.evaluation.pictures.len();
         let title = format!("Rate and distortion, means over {pictures} pictures");
-        svg::draw(&title, Metric::Psnr.label(), &measured.chain(anchors).collect::<Vec<_>>())
+        let chart = Chart { title: &title, ..svg::RATE_DISTORTION };
+        svg::draw(&chart, &measured.chain(anchors).collect::<Vec<_>>())
     }
 
     /// Writes `points.csv`, `summary.json` and `curves.svg` into a folder, which is made where it is not there.

@@ -1,15 +1,32 @@
-//! Rate–distortion curves as an SVG picture.
+//! Curves, such as rate–distortion, as an SVG picture.
 
 use std::fmt::Write;
+
+/// What a picture of curves is of.
+pub struct Chart<'a> {
+    /// What stands above it.
+    pub title: &'a str,
+    /// Title of the horizontal axis, with its unit.
+    pub x: &'a str,
+    /// Title of the vertical axis, with its unit.
+    pub y: &'a str,
+    /// Points beyond this are left out where a curve has nearer ones: nobody compares there.
+    pub largest_x: f64,
+}
+
+/// PSNR over bits per pixel.
+pub const RATE_DISTORTION: Chart<'_> =
+    Chart { title: "Rate and distortion", x: "Rate (bits per pixel)", y: "PSNR-RGB (dB)", largest_x: 2.0 };
 
 /// A curve to draw.
 pub struct Series {
     /// Name in the legend.
     pub name: String,
-    /// Bits per pixel and quality, by rate.
+    /// By x, from left to right.
     pub points: Vec<(f64, f64)>,
-    /// Known from elsewhere, not measured in this run: dashed, with hollow markers.
-    pub published: bool,
+    /// What the others are compared with (known from elsewhere, not measured in this run): dashed, with hollow
+    /// markers.
+    pub reference: bool,
 }
 
 /// M. Okabe and K. Ito, "Color universal design" (2008), without yellow, which white swallows.
@@ -19,36 +36,39 @@ const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 600.0;
 /// Plot area: left, top, right, bottom.
 const AREA: [f64; 4] = [70.0, 50.0, 690.0, 540.0];
-/// Rates above this, in bits per pixel, are left out where a curve has lower ones: nobody compares there.
-const LARGEST_RATE: f64 = 2.0;
 
-/// Draws quality, named `axis`, over bits per pixel.
-pub fn draw(title: &str, axis: &str, series: &[Series]) -> String {
-    let axes = Axes::around(series);
+/// Draws the curves.
+pub fn draw(chart: &Chart<'_>, series: &[Series]) -> String {
+    let axes = Axes::around(series, chart.largest_x);
     let mut svg = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="14">
 <title>{title}</title>
 <rect width="{WIDTH}" height="{HEIGHT}" fill="#FFFFFF"/>
 <text x="{AREA_LEFT}" y="30" font-size="17">{title}</text>
 "##,
-        title = escape(title),
+        title = escape(chart.title),
         AREA_LEFT = AREA[0],
     );
-    axes.draw(&mut svg, axis);
+    axes.draw(&mut svg, chart);
     let [left, top, right, bottom] = AREA;
     let (width, height) = (right - left, bottom - top);
     add(
         &mut svg,
         format_args!(
-            r#"<clipPath id="area"><rect x="{left}" y="{top}" width="{width}" height="{height}"/></clipPath>"#
+            // With room for markers on the border.
+            r#"<clipPath id="area"><rect x="{}" y="{}" width="{}" height="{}"/></clipPath>"#,
+            left - 6.0,
+            top - 6.0,
+            width + 12.0,
+            height + 12.0
         ),
     );
     for (index, one) in series.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
         // Curves of one kind take the shapes in turn; the kinds differ by dash and fill.
-        let shape = series[..index].iter().filter(|other| other.published == one.published).count();
+        let shape = series[..index].iter().filter(|other| other.reference == one.reference).count();
         let (dash, fill) =
-            if one.published { (r#" stroke-dasharray="6 4""#, "#FFFFFF") } else { ("", color) };
+            if one.reference { (r#" stroke-dasharray="6 4""#, "#FFFFFF") } else { ("", color) };
         let places: Vec<(f64, f64)> = one.points.iter().map(|&point| axes.place(point)).collect();
         let line: String = places.iter().map(|(x, y)| format!("{x:.1},{y:.1} ")).collect();
         add(&mut svg, format_args!(r#"<g stroke="{color}" stroke-width="2" fill="{fill}">"#));
@@ -79,38 +99,39 @@ pub fn draw(title: &str, axis: &str, series: &[Series]) -> String {
 
 /// Ranges of both axes.
 struct Axes {
-    rate: f64,
-    psnr: (f64, f64),
+    x: f64,
+    y: (f64, f64),
 }
 
 impl Axes {
-    fn around(series: &[Series]) -> Axes {
+    /// x from 0, y as far as the curves reach.
+    fn around(series: &[Series], largest: f64) -> Axes {
         let all = || series.iter().flat_map(|one| &one.points).copied();
-        let limit = if all().any(|(bpp, _)| bpp <= LARGEST_RATE) { LARGEST_RATE } else { f64::INFINITY };
-        let shown = || all().filter(|&(bpp, _)| bpp <= limit);
-        let rate = shown().fold(0.0, |most: f64, (bpp, _)| most.max(bpp));
-        let low = shown().fold(f64::INFINITY, |least, (_, psnr)| psnr.min(least));
-        let high = shown().fold(f64::NEG_INFINITY, |most, (_, psnr)| psnr.max(most));
-        if rate == 0.0 {
-            return Axes { rate: 1.0, psnr: (25.0, 45.0) };
+        let limit = if all().any(|(x, _)| x <= largest) { largest } else { f64::INFINITY };
+        let shown = || all().filter(|&(x, _)| x <= limit);
+        let right = shown().fold(0.0, |most: f64, (x, _)| most.max(x));
+        let low = shown().fold(f64::INFINITY, |least, (_, y)| y.min(least));
+        let high = shown().fold(f64::NEG_INFINITY, |most, (_, y)| y.max(most));
+        if right == 0.0 {
+            return Axes { x: 1.0, y: (25.0, 45.0) };
         }
         let low = low.floor();
-        Axes { rate: rate * 1.02, psnr: (low, high.ceil().max(low + 1.0)) }
+        Axes { x: right * 1.02, y: (low, high.ceil().max(low + 1.0)) }
     }
 
-    fn place(&self, (bpp, psnr): (f64, f64)) -> (f64, f64) {
+    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let [left, top, right, bottom] = AREA;
-        let x = left + (right - left) * bpp / self.rate;
-        let y = bottom - (bottom - top) * (psnr - self.psnr.0) / (self.psnr.1 - self.psnr.0);
-        (x, y)
+        let along = left + (right - left) * x / self.x;
+        (along, bottom - (bottom - top) * (y - self.y.0) / (self.y.1 - self.y.0))
     }
 
-    fn draw(&self, svg: &mut String, axis: &str) {
+    fn draw(&self, svg: &mut String, chart: &Chart<'_>) {
         let [left, top, right, bottom] = AREA;
-        let rates = ticks(0.0, self.rate);
-        let digits = if rates.get(1).is_some_and(|step| *step < 0.1) { 2 } else { 1 };
-        for bpp in rates {
-            let (x, _) = self.place((bpp, self.psnr.0));
+        let marks = ticks(0.0, self.x);
+        let step = marks.get(1).map_or(1.0, |second| second - marks[0]);
+        let digits = if step < 0.1 { 2 } else { usize::from(step < 1.0) };
+        for mark in marks {
+            let (x, _) = self.place((mark, self.y.0));
             add(
                 svg,
                 format_args!(
@@ -118,21 +139,21 @@ impl Axes {
                 ),
             );
             let y = bottom + 20.0;
-            add(svg, format_args!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{bpp:.digits$}</text>"#));
+            add(svg, format_args!(r#"<text x="{x:.1}" y="{y}" text-anchor="middle">{mark:.digits$}</text>"#));
         }
-        for psnr in ticks(self.psnr.0, self.psnr.1) {
-            let (_, y) = self.place((0.0, psnr));
+        for mark in ticks(self.y.0, self.y.1) {
+            let (_, y) = self.place((0.0, mark));
             add(
                 svg,
                 format_args!(
                     r##"<line x1="{left}" y1="{y:.1}" x2="{right}" y2="{y:.1}" stroke="#DDDDDD"/>"##
                 ),
             );
-            let digits = usize::from(psnr.fract() != 0.0);
+            let digits = usize::from(mark.fract() != 0.0);
             add(
                 svg,
                 format_args!(
-                    r#"<text x="{}" y="{:.1}" text-anchor="end">{psnr:.digits$}</text>"#,
+                    r#"<text x="{}" y="{:.1}" text-anchor="end">{mark:.digits$}</text>"#,
                     left - 8.0,
                     y + 5.0
                 ),
@@ -149,15 +170,16 @@ impl Axes {
         add(
             svg,
             format_args!(
-                r#"<text x="{x}" y="{}" text-anchor="middle">Rate (bits per pixel)</text>"#,
-                bottom + 45.0
+                r#"<text x="{x}" y="{}" text-anchor="middle">{}</text>"#,
+                bottom + 45.0,
+                escape(chart.x)
             ),
         );
         add(
             svg,
             format_args!(
                 r#"<text x="22" y="{y}" text-anchor="middle" transform="rotate(-90 22 {y})">{}</text>"#,
-                escape(axis)
+                escape(chart.y)
             ),
         );
     }
@@ -199,8 +221,8 @@ pub fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn series(name: &str, points: &[(f64, f64)], published: bool) -> Series {
-        Series { name: name.into(), points: points.to_vec(), published }
+    fn series(name: &str, points: &[(f64, f64)], reference: bool) -> Series {
+        Series { name: name.into(), points: points.to_vec(), reference }
     }
 
     /// Every tag closed in order, every attribute quoted, no bare `&` or `<` in text. Returns tag names.
@@ -237,7 +259,7 @@ mod tests {
             series("jpeg", &[(0.3, 27.0), (1.2, 35.5)], false),
             series("VTM", &[(0.05, 26.0), (0.9, 37.4)], true),
         ];
-        let svg = draw("PSNR \"over\" rate", "PSNR (dB)", &curves);
+        let svg = draw(&Chart { title: "PSNR \"over\" rate", ..RATE_DISTORTION }, &curves);
         let tags = check_well_formed(&svg);
         assert_eq!(tags.iter().filter(|tag| **tag == "polyline").count(), 3);
         // Markers: first curve of each kind has circles (3 + 2 points), and each name has one in the legend.
@@ -253,8 +275,8 @@ mod tests {
 
     #[test]
     fn nothing_to_draw_is_still_a_picture() {
-        check_well_formed(&draw("empty", "dB", &[]));
-        let svg = draw("one point, far right", "dB", &[series("x", &[(5.0, 40.0)], false)]);
+        check_well_formed(&draw(&RATE_DISTORTION, &[]));
+        let svg = draw(&RATE_DISTORTION, &[series("x", &[(5.0, 40.0)], false)]);
         check_well_formed(&svg);
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }

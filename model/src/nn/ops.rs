@@ -203,8 +203,14 @@ impl CustomOp3 for Linear {
     fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
         let n = b.elem_count();
         let device = x.device();
-        let dx = with_values([w, grad], |[ws, gs]| Ok(kernels::linear_backward(ws, gs, n)))?;
-        let dx = Some(Tensor::from_vec(dx, x.shape(), device)?);
+        // Pictures need no gradient.
+        let dx = match x.track_op() {
+            true => {
+                let dx = with_values([w, grad], |[ws, gs]| Ok(kernels::linear_backward(ws, gs, n)))?;
+                Some(Tensor::from_vec(dx, x.shape(), device)?)
+            }
+            false => None,
+        };
         if !w.track_op() {
             return Ok((dx, None, None));
         }

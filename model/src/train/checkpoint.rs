@@ -1,11 +1,12 @@
 //! Training state on disk: four safetensors files and a small JSON, replaced as one folder.
 
-use super::optimiser::{Optimiser, Slot};
+use super::optimiser::{Optimiser, Slot, Slots};
 use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Why a checkpoint could not be written or read.
@@ -43,7 +44,7 @@ pub enum CheckpointError {
     },
 }
 
-/// What a run must know to go on as if it had not stopped.
+/// What a run of the codec must know to go on as if it had not stopped.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) architecture: Architecture,
@@ -63,12 +64,12 @@ const PARTS: [(&str, fn(&Slot) -> &[f32]); 4] = [
 ];
 
 /// Where a run's checkpoint lies.
-pub(super) fn folder(out: &Path) -> PathBuf {
+pub(crate) fn folder(out: &Path) -> PathBuf {
     out.join("checkpoint")
 }
 
 /// Writes the whole state beside the last checkpoint, then takes its place.
-pub(super) fn save(out: &Path, optimiser: &Optimiser, state: &State) -> Result<(), CheckpointError> {
+pub(crate) fn save(out: &Path, optimiser: &Optimiser, state: &impl Serialize) -> Result<(), CheckpointError> {
     let target = folder(out);
     let fresh = out.join("checkpoint.new");
     let old = out.join("checkpoint.old");
@@ -106,7 +107,7 @@ pub(super) fn save(out: &Path, optimiser: &Optimiser, state: &State) -> Result<(
 }
 
 /// Reads a checkpoint, or `None` where there is none yet.
-pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointError> {
+pub(crate) fn load<S: DeserializeOwned>(out: &Path) -> Result<Option<(Slots, S)>, CheckpointError> {
     let mut from = folder(out);
     if !from.exists() {
         // A crash between the two renames of `save` leaves the last one here.
@@ -117,8 +118,7 @@ pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointE
     }
     let path = from.join("state.json");
     let json = std::fs::read(&path).map_err(|source| CheckpointError::File { path: path.clone(), source })?;
-    let state: State =
-        serde_json::from_slice(&json).map_err(|source| CheckpointError::State { path, source })?;
+    let state = serde_json::from_slice(&json).map_err(|source| CheckpointError::State { path, source })?;
     let read = |name: &str| -> Result<HashMap<String, Tensor>, CheckpointError> {
         let path = from.join(format!("{name}.safetensors"));
         candle_core::safetensors::load(&path, &Device::Cpu)
@@ -131,7 +131,7 @@ pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointE
     };
     let [values, first, second, average] =
         [read(PARTS[0].0)?, read(PARTS[1].0)?, read(PARTS[2].0)?, read(PARTS[3].0)?];
-    let mut slots = BTreeMap::new();
+    let mut slots = Slots::new();
     for (name, value) in &values {
         let mut slot = Slot::new(value.dims().to_vec(), flat(&values, name)?);
         slot.first = flat(&first, name)?;
@@ -139,7 +139,7 @@ pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointE
         slot.average = flat(&average, name)?;
         slots.insert(name.clone(), slot);
     }
-    Ok(Some((Optimiser { slots, step: state.step }, state)))
+    Ok(Some((slots, state)))
 }
 
 /// The architecture and the averaged weights of a run's checkpoint.
@@ -147,9 +147,9 @@ pub(super) fn load(out: &Path) -> Result<Option<(Optimiser, State)>, CheckpointE
 /// # Errors
 /// A folder without a checkpoint, or with a damaged one.
 pub fn averaged(out: &Path) -> Result<(Architecture, Parameters), CheckpointError> {
-    match load(out)? {
-        Some((optimiser, state)) => {
-            let averaged = optimiser.averaged(&Device::Cpu);
+    match load::<State>(out)? {
+        Some((slots, state)) => {
+            let averaged = Optimiser { slots, step: state.step }.averaged(&Device::Cpu);
             Ok((
                 state.architecture,
                 averaged.map_err(|source| CheckpointError::Tensors { path: folder(out), source })?,

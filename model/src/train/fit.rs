@@ -4,7 +4,8 @@ use super::checkpoint::{self, CheckpointError, State};
 use super::data::{self, DataError, Photos};
 use super::grow::{self, GrowError};
 use super::objective::{Codec, Quantiser};
-use super::optimiser::{Gradients, Optimiser, Rates, Slot};
+use super::optimiser::{self, Gradients, Optimiser, Rates, Slot};
+use super::workers::Workers;
 use super::{Operating, init, validate};
 use crate::architecture::Architecture;
 use crate::nn::Parameters;
@@ -161,14 +162,14 @@ pub fn fit(
 ) -> Result<(Architecture, Parameters), FitError> {
     check(settings)?;
     let photos = Photos::load(&settings.data, settings.crop.max(256) as u32)?;
-    let (mut optimiser, mut state) = match checkpoint::load(&settings.out)? {
+    let (mut optimiser, mut state) = match checkpoint::load::<State>(&settings.out)? {
         Some((_, state)) if state.architecture != settings.architecture => {
             return Err(FitError::Settings(format!(
                 "{} holds a run of another architecture; choose another --out",
                 settings.out.display()
             )));
         }
-        Some(resumed) => resumed,
+        Some((slots, state)) => (Optimiser { slots, step: state.step }, state),
         None => fresh(settings)?,
     };
     report(Progress::Data {
@@ -179,17 +180,14 @@ pub fn fit(
     });
 
     let codec = Codec::new(&settings.architecture);
-    let pools: Vec<rayon::ThreadPool> = (0..settings.workers)
-        .map(|_| rayon::ThreadPoolBuilder::new().num_threads(1).build())
-        .collect::<Result<_, _>>()
-        .map_err(|e| FitError::Settings(format!("cannot start {} workers: {e}", settings.workers)))?;
+    let workers = Workers::new(settings.workers).map_err(FitError::Settings)?;
     let mut lately = Lately::new();
     let (mut saved_at, mut saved_step) = (Instant::now(), state.step);
     let earlier = state.seconds;
     let begun = Instant::now();
     while state.step < settings.steps && !stop.load(Ordering::Relaxed) {
         let variables = optimiser.variables(&settings.device)?;
-        let (gradients, sums) = gradients(settings, &codec, &variables, &photos, &pools, state.step)?;
+        let (gradients, sums) = gradients(settings, &codec, &variables, &photos, &workers, state.step)?;
         let learning = learning_rate(settings, state.step);
         let rates = Rates {
             learning,
@@ -280,24 +278,12 @@ fn gradients(
     codec: &Codec,
     parameters: &Parameters,
     photos: &Photos,
-    pools: &[rayon::ThreadPool],
+    workers: &Workers,
     step: u64,
 ) -> Result<(Vec<Gradients>, Sums), FitError> {
     let share = settings.batch / settings.workers;
-    let parts: Vec<Result<_, candle_core::Error>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = pools
-            .iter()
-            .enumerate()
-            .map(|(worker, pool)| {
-                scope.spawn(move || {
-                    pool.install(|| {
-                        worker_gradients(settings, codec, parameters, photos, step, worker, share)
-                    })
-                })
-            })
-            .collect();
-        threads.into_iter().map(|t| t.join().expect("a worker panicked")).collect()
-    });
+    let parts =
+        workers.each(|worker| worker_gradients(settings, codec, parameters, photos, step, worker, share));
     let mut sums = Sums::default();
     let mut all = Vec::with_capacity(settings.workers);
     for part in parts {
@@ -337,13 +323,7 @@ fn worker_gradients(
     let x = Tensor::from_vec(pixels, (share, side, side, 3), &settings.device)?;
     let pass = codec.pass(parameters, &x, &positions, Quantiser::Noise(&mut rng))?;
     let loss = codec.loss(&pass, &positions, settings.border)?;
-    let mut store = loss.backward()?;
-    let mut gradients = Gradients::new();
-    for (name, value) in parameters {
-        if let Some(gradient) = store.remove(value) {
-            gradients.insert(name.clone(), gradient.detach());
-        }
-    }
+    let gradients = optimiser::gradients(&loss, parameters)?;
     let mse = pass.mse.to_vec1::<f32>()?;
     let sums = Sums {
         loss: f64::from(loss.to_scalar::<f32>()?) * share as f64,

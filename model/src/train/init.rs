@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::f32::consts::PI;
 
 /// Named values with their shapes.
-pub(super) type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Orthonormal colour basis: luma, then two chroma axes.
 const COLOURS: [[f32; 3]; 3] = [
@@ -60,7 +60,7 @@ pub(super) fn random(arch: &Architecture, rng: &mut StdRng) -> Values {
     values
 }
 
-fn randomise(network: &Network, rng: &mut StdRng, values: &mut Values) {
+pub(crate) fn randomise(network: &Network, rng: &mut StdRng, values: &mut Values) {
     for (index, layer) in network.layers.iter().enumerate() {
         for (name, shape) in layer.parameters() {
             let count: usize = shape.iter().product();
@@ -83,7 +83,7 @@ fn randomise(network: &Network, rng: &mut StdRng, values: &mut Values) {
 }
 
 /// A standard normal value (Box & Muller 1958).
-pub(super) fn normal(rng: &mut StdRng) -> f32 {
+pub(crate) fn normal(rng: &mut StdRng) -> f32 {
     let (u, v): (f32, f32) = (rng.random_range(f32::MIN_POSITIVE..1.0), rng.random());
     (-2.0 * u.ln()).sqrt() * (2.0 * PI * v).cos()
 }

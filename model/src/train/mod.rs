@@ -6,20 +6,23 @@
 //! constants (Kingma & Welling 2014; Higgins et al. 2017; Ballé et al. 2018).
 
 mod calibrate;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod data;
+mod environment;
 mod export;
 mod fit;
 mod grow;
-mod init;
+pub(crate) mod init;
 mod objective;
-mod optimiser;
+pub(crate) mod optimiser;
 mod rate;
 mod validate;
+pub(crate) mod workers;
 
 pub use calibrate::{Calibration, calibrate};
 pub use checkpoint::{CheckpointError, averaged};
 pub use data::{DataError, Photos};
+pub use environment::ensure_environment;
 pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
 pub use grow::GrowError;

@@ -14,20 +14,20 @@ const EPSILON: f32 = 1e-8;
 
 /// One parameter and what is remembered of it.
 #[derive(Clone, Debug)]
-pub(super) struct Slot {
-    pub(super) shape: Vec<usize>,
-    pub(super) value: Vec<f32>,
+pub(crate) struct Slot {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) value: Vec<f32>,
     /// Running mean of the gradient.
-    pub(super) first: Vec<f32>,
+    pub(crate) first: Vec<f32>,
     /// Running mean of its square.
-    pub(super) second: Vec<f32>,
+    pub(crate) second: Vec<f32>,
     /// Moving average of the value: what is validated and shipped.
-    pub(super) average: Vec<f32>,
+    pub(crate) average: Vec<f32>,
     gradient: Vec<f32>,
 }
 
 impl Slot {
-    pub(super) fn new(shape: Vec<usize>, value: Vec<f32>) -> Slot {
+    pub(crate) fn new(shape: Vec<usize>, value: Vec<f32>) -> Slot {
         let zeros = vec![0.0; value.len()];
         Slot {
             shape,
@@ -41,42 +41,52 @@ impl Slot {
 }
 
 /// All parameters by name.
-pub(super) struct Optimiser {
-    pub(super) slots: BTreeMap<String, Slot>,
+pub(crate) type Slots = BTreeMap<String, Slot>;
+
+/// Parameters on their way.
+pub(crate) struct Optimiser {
+    pub(crate) slots: Slots,
     /// Steps taken.
-    pub(super) step: u64,
+    pub(crate) step: u64,
 }
 
 /// What one step of the optimiser is told.
-pub(super) struct Rates {
-    pub(super) learning: f64,
-    pub(super) weight_decay: f64,
+pub(crate) struct Rates {
+    pub(crate) learning: f64,
+    pub(crate) weight_decay: f64,
     /// Largest norm of the whole gradient.
-    pub(super) clip: f64,
+    pub(crate) clip: f64,
     /// Decay of the moving average.
-    pub(super) average: f64,
+    pub(crate) average: f64,
 }
 
 /// Gradients of one worker, by name.
-pub(super) type Gradients = BTreeMap<String, Tensor>;
+pub(crate) type Gradients = BTreeMap<String, Tensor>;
+
+/// The gradients of `loss` in every parameter that it depends on.
+pub(crate) fn gradients(loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
+    let mut store = loss.backward()?;
+    let of = |(name, value): (&String, &Tensor)| Some((name.clone(), store.remove(value)?.detach()));
+    Ok(parameters.iter().filter_map(of).collect())
+}
 
 impl Optimiser {
     /// The values, as variables that the networks look up and gradients flow to.
-    pub(super) fn variables(&self, device: &Device) -> Result<Parameters> {
+    pub(crate) fn variables(&self, device: &Device) -> Result<Parameters> {
         let variable =
             |slot: &Slot| Var::from_slice(&slot.value, slot.shape.as_slice(), device).map(Var::into_inner);
         self.slots.iter().map(|(name, slot)| Ok((name.clone(), variable(slot)?))).collect()
     }
 
     /// The moving average, as the networks look it up.
-    pub(super) fn averaged(&self, device: &Device) -> Result<Parameters> {
+    pub(crate) fn averaged(&self, device: &Device) -> Result<Parameters> {
         let tensor = |slot: &Slot| Tensor::from_slice(&slot.average, slot.shape.as_slice(), device);
         self.slots.iter().map(|(name, slot)| Ok((name.clone(), tensor(slot)?))).collect()
     }
 
     /// Takes one step along the mean of the workers' gradients; returns its norm before clipping. Where
     /// that is no finite number, nothing is changed.
-    pub(super) fn step(&mut self, workers: &[Gradients], rates: &Rates) -> Result<f64> {
+    pub(crate) fn step(&mut self, workers: &[Gradients], rates: &Rates) -> Result<f64> {
         let mut slots: Vec<(&String, &mut Slot)> = self.slots.iter_mut().collect();
         let share = 1.0 / workers.len() as f32;
         let squares = slots

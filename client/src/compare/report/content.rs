@@ -118,13 +118,13 @@ fn curves(results: &Comparison) -> Section {
             .map(|curve| svg::Series {
                 name: curve.codec.clone(),
                 points: curve.points(metric),
-                published: false,
+                reference: false,
             })
             .collect();
         let title = format!("{} over rate, means over pictures", metric.label());
         blocks.push(Block::Figure(
             format!("curve-{}.svg", metric.name()),
-            svg::draw(&title, metric.label(), &series),
+            svg::draw(&svg::Chart { title: &title, y: metric.label(), ..svg::RATE_DISTORTION }, &series),
             title,
         ));
     }

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use bottleneck_model::train::{self, Progress, Settings};
-use bottleneck_model::{WITHOUT_IDLE_THREADS, restart_with};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -74,20 +73,9 @@ pub(crate) struct FitArgs {
     device: String,
 }
 
-/// What the process must start with to train fast on a CPU. Candle's own thread pool spins between the workers'
-/// operations: each worker computes alone (0.34 against 1.1 steps/s, on two cores busy with other work). And
-/// glibc's allocator gives every large tensor back to the system: it shall keep them (4.3 against 4.9 steps/s).
-const ENVIRONMENT: [(&str, &str); 5] = [
-    WITHOUT_IDLE_THREADS,
-    ("MALLOC_ARENA_MAX", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
-    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
-    ("MALLOC_TOP_PAD_", "268435456"),
-];
-
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     if args.device == "cpu" {
-        restart_with(&ENVIRONMENT).context("cannot start the training process")?;
+        train::ensure_environment().context("cannot start the training process")?;
     }
     let settings = settings(&args)?;
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
