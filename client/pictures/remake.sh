@@ -18,7 +18,7 @@ table() { section "$1" | grep '^|'; }
 made=$(section 'How it was made' | sed -n 's/^On \(.*\)\. All metrics.*/\1/p')
 {
     echo '<!-- begin: client/pictures/remake.sh -->'
-    echo 'Bytes at the same quality, that of each picture as a JPEG of quality 75 by SSIMULACRA2; savings are over pictures:'
+    echo 'Bytes at the same quality, that of each picture as a JPEG of quality 75 by SSIMULACRA2 (a saving above zero is in our favour; medians and percentiles are over pictures):'
     echo
     table 'Savings at equal quality' | cut -d'|' -f1-8 | sed 's/$/|/'
     echo

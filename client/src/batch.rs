@@ -43,7 +43,8 @@ pub fn find_pictures(paths: &[PathBuf], output: Option<&Path>) -> Result<Vec<Bat
             })?;
             let image = entry.path();
             let named = entry.depth() == 0;
-            if entry.file_type().is_dir() || !(named || is_picture(image)) {
+            // A link to a folder that is named is followed, but its own entry still says link.
+            if entry.file_type().is_dir() || named && root.is_dir() || !(named || is_picture(image)) {
                 continue;
             }
             let below = if named { image.file_name().map(Path::new) } else { image.strip_prefix(root).ok() };
@@ -239,5 +240,11 @@ mod tests {
         assert_eq!(items(None), expected("tree/", ""));
         assert_eq!(items(Some(&path("codes"))), expected("codes/", "codes/"));
         assert!(matches!(find_pictures(&[path("gone")], None), Err(BatchError::Read { .. })));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(path("tree"), path("link")).unwrap();
+            let found = find_pictures(&[path("link")], None).unwrap();
+            assert_eq!(found.len(), 3, "{found:?}");
+        }
     }
 }
