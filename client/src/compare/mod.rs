@@ -152,13 +152,6 @@ pub fn compare(
     Ok(results)
 }
 
-fn prepared<'a>(image: &'a Image, name: &str, metrics: &[Metric]) -> Result<Reference<'a>, CompareError> {
-    let reference = Reference::new(image).and_then(|reference| {
-        if metrics.contains(&Metric::Butteraugli) { reference.with_butteraugli() } else { Ok(reference) }
-    });
-    reference.map_err(|source| CompareError::Metric { picture: name.to_owned(), source })
-}
-
 fn measure_picture(
     path: &Path,
     name: String,
@@ -169,7 +162,8 @@ fn measure_picture(
     let bench = Workbench::new(image)?;
     let wanted = options.matches.iter().map(|wanted| wanted.metric());
     let metrics: Vec<Metric> = options.metrics.iter().copied().chain(wanted).collect();
-    let reference = prepared(image, &name, &metrics)?;
+    let reference = Reference::for_metrics(image, &metrics)
+        .map_err(|source| CompareError::Metric { picture: name.clone(), source })?;
     let targets: Vec<Option<f64>> = options
         .matches
         .iter()

@@ -1,7 +1,7 @@
 //! The smallest code that is as good as asked for.
 
 use bottleneck_model::evaluate::EvaluateError;
-use bottleneck_model::evaluate::metrics::{Metric, MetricError, Reference};
+use bottleneck_model::evaluate::metrics::{MetricError, Reference};
 use bottleneck_model::evaluate::peers::{PeerError, Workbench};
 use bottleneck_model::target::{Reach, smallest_reaching};
 use bottleneck_model::{DecodeError, EncodeError, Image, Limits, Model, Quality, decode};
@@ -52,8 +52,7 @@ pub fn smallest_as_good(
     mut encode: impl FnMut(Quality) -> Result<Vec<u8>, EncodeError>,
 ) -> Result<Vec<u8>, MatchError> {
     let metric = wanted.metric();
-    let reference = Reference::new(image)?;
-    let reference = if metric == Metric::Butteraugli { reference.with_butteraugli()? } else { reference };
+    let reference = Reference::for_metrics(image, &[metric])?;
     let undefined = || MatchError::Undefined(metric.name());
     let bench = Workbench::new(image)?;
     let value = target(wanted, "the picture", &bench, &reference)?.ok_or_else(undefined)?;

@@ -107,7 +107,7 @@ pub struct Metrics {
     pub ms_ssim: Option<f64>,
     /// SSIMULACRA2: 100 is identical, 90 hardly distinguishable, 50 medium quality.
     pub ssimulacra2: f64,
-    /// Butteraugli distance, 3-norm at 80 cd/m²; `None` unless [`Reference::with_butteraugli`] asked for it.
+    /// Butteraugli distance, 3-norm at 80 cd/m²; `None` unless [`Reference::for_metrics`] asked for it.
     pub butteraugli: Option<f64>,
     /// Visibility of block borders; `None` where a picture is flat or tiny.
     pub blockiness: Option<Blockiness>,
@@ -129,11 +129,17 @@ impl<'a> Reference<'a> {
         Ok(Reference { image, ssimulacra2, butteraugli: None, blockiness: blockiness(image) })
     }
 
-    /// Measures Butteraugli as well, which takes several times longer than the others together.
+    /// Prepares an original for these metrics. Butteraugli, which takes several times longer than the others together,
+    /// is measured only where it is one of them.
     ///
     /// # Errors
     /// Pictures with a side below 8 pixels.
-    pub fn with_butteraugli(mut self) -> Result<Reference<'a>, MetricError> {
+    pub fn for_metrics(image: &'a Image, metrics: &[Metric]) -> Result<Reference<'a>, MetricError> {
+        let reference = Reference::new(image)?;
+        if metrics.contains(&Metric::Butteraugli) { reference.with_butteraugli() } else { Ok(reference) }
+    }
+
+    fn with_butteraugli(mut self) -> Result<Reference<'a>, MetricError> {
         let Image { width, height, rgb } = self.image;
         let (size, how) = ((*width as usize, *height as usize), ButteraugliParams::default());
         self.butteraugli =

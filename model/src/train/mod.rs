@@ -13,6 +13,7 @@ mod export;
 mod fit;
 mod grow;
 pub(crate) mod init;
+mod interrupt;
 mod objective;
 pub(crate) mod optimiser;
 mod rate;
@@ -26,6 +27,7 @@ pub use environment::ensure_environment;
 pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
 pub use grow::GrowError;
+pub use interrupt::stop_on_interrupt;
 pub use validate::{Operating, validate};
 
 /// Named weights of a model in training.

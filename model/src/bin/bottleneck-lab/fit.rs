@@ -6,8 +6,6 @@ use bottleneck_model::train;
 use clap::Args;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -72,12 +70,7 @@ fn kind(name: &str) -> Result<Kind, String> {
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     train::ensure_environment().context("cannot start the training process")?;
     let settings = settings(&args)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        eprintln!("stopping after this step; run the same command again to go on");
-        flag.store(true, Ordering::Relaxed);
-    })?;
+    let stop = train::stop_on_interrupt()?;
     let run = lab::fit(&settings, &args.out, &stop, &mut |progress| print(&settings, &progress))?;
     let Some(run) = run else { return Ok(()) };
     let test = &run.test;

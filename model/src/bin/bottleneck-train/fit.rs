@@ -5,8 +5,6 @@ use bottleneck_model::train::{self, Progress, Settings};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Args)]
 pub(crate) struct FitArgs {
@@ -86,12 +84,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         .open(&log_path)
         .with_context(|| format!("cannot write {}", log_path.display()))?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        eprintln!("stopping after this step; run the same command again to go on");
-        flag.store(true, Ordering::Relaxed);
-    })?;
+    let stop = train::stop_on_interrupt()?;
 
     let steps = settings.steps;
     let (architecture, averaged) = train::fit(&settings, &stop, &mut |progress| {
