@@ -17,8 +17,9 @@ use super::link::{HEAD_BYTES, Link};
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 
-/// Bytes that may pass at once: a full frame. More would be a gift to small files.
-const BURST: u32 = 1514;
+/// Bytes that may pass at once: two full frames. With one, what a timer is late is lost, and a fast link becomes a
+/// quarter slower than its rate; more would be a gift to small files.
+const BURST: u32 = 2 * 1514;
 
 /// Why transfers could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -238,8 +239,8 @@ mod tests {
 
     #[test]
     fn the_arithmetic_agrees_with_transfers_within_ten_percent() {
-        // Transfers of half a second and more, which a machine that is busy elsewhere disturbs little.
-        let cases = [[20_000, 60_000], [60_000, 200_000], [300_000, 600_000]];
+        let cases =
+            [[20_000, 60_000], [20_000, 200_000], [20_000, 600_000], [20_000, 600_000], [20_000, 600_000]];
         for (link, sizes) in LINKS.iter().zip(cases) {
             // What is held against the arithmetic is a property of the link; a machine that is busy elsewhere at
             // the wrong moment gets two more chances.
