@@ -9,7 +9,7 @@ use super::{LabError, Pictures};
 use crate::nn::Parameters;
 use crate::train::checkpoint;
 use crate::train::init::normal;
-use crate::train::optimiser::{self, Gradients, Optimiser, Rates, Slot};
+use crate::train::optimiser::{self, Gradients, Method, Optimiser, Rates, Slot};
 use crate::train::workers::Workers;
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
@@ -289,7 +289,8 @@ fn step(
         sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     }
     let learning = learning_rate(settings.learning_rate, at as f64 / (steps * settings.epochs) as f64);
-    let rates = Rates { learning, weight_decay: settings.weight_decay, clip: CLIP, average: AVERAGE };
+    let weight_decay = settings.weight_decay;
+    let rates = Rates { method: Method::AdamW, learning, weight_decay, clip: CLIP, average: AVERAGE };
     let norm = optimiser.step(&gradients, &rates)?;
     if !norm.is_finite() {
         return Err(LabError::Diverged { step: at, norm });

@@ -1,6 +1,7 @@
-//! Training state on disk: four safetensors files and a small JSON, replaced as one folder.
+//! Training state on disk: safetensors files of at most 16 MiB and a small JSON, replaced as one folder.
 
 use super::optimiser::{Optimiser, Slot, Slots};
+use super::soap::{Bases, Eigenbasis};
 use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Tensor};
@@ -63,9 +64,64 @@ const PARTS: [(&str, fn(&Slot) -> &[f32]); 4] = [
     ("average", |slot| &slot.average),
 ];
 
+/// The sides of SOAP's bases in a name.
+const LEFT: &str = "#left";
+const RIGHT: &str = "#right";
+/// SOAP's tensor files, and what of a basis goes into each.
+#[allow(clippy::type_complexity)]
+const BASES: [(&str, fn(&Eigenbasis) -> &[f32]); 2] =
+    [("covariance", |basis| &basis.covariance), ("vectors", |basis| &basis.vectors)];
+
+/// Numbers in one file: some less than 16 MiB of them.
+const FILE: usize = 15 << 18;
+
 /// Where a run's checkpoint lies.
 pub(crate) fn folder(out: &Path) -> PathBuf {
     out.join("checkpoint")
+}
+
+/// Writes tensors as `part`.safetensors, `part`-1.safetensors and so on; nothing where there are none.
+fn write<'a>(
+    folder: &Path,
+    part: &str,
+    tensors: impl Iterator<Item = (String, Vec<usize>, &'a [f32])>,
+) -> Result<(), CheckpointError> {
+    let mut files: Vec<HashMap<String, Tensor>> = Vec::new();
+    let mut room = 0;
+    for (name, shape, values) in tensors {
+        if files.is_empty() || room < values.len() {
+            files.push(HashMap::new());
+            room = FILE;
+        }
+        room = room.saturating_sub(values.len());
+        let tensor = Tensor::from_slice(values, shape, &Device::Cpu)
+            .map_err(|source| CheckpointError::Tensors { path: folder.into(), source })?;
+        files.last_mut().expect("one was pushed").insert(name, tensor);
+    }
+    for (index, tensors) in files.iter().enumerate() {
+        let path = file_of(folder, part, index);
+        candle_core::safetensors::save(tensors, &path)
+            .map_err(|source| CheckpointError::Tensors { path, source })?;
+    }
+    Ok(())
+}
+
+/// Reads what `write` wrote.
+fn read(folder: &Path, part: &str) -> Result<HashMap<String, Tensor>, CheckpointError> {
+    let mut tensors = HashMap::new();
+    for path in (0..).map(|index| file_of(folder, part, index)).take_while(|path| path.exists()) {
+        let more = candle_core::safetensors::load(&path, &Device::Cpu);
+        tensors.extend(more.map_err(|source| CheckpointError::Tensors { path, source })?);
+    }
+    Ok(tensors)
+}
+
+fn file_of(folder: &Path, part: &str, index: usize) -> PathBuf {
+    folder.join(if index == 0 {
+        format!("{part}.safetensors")
+    } else {
+        format!("{part}-{index}.safetensors")
+    })
 }
 
 /// Writes the whole state beside the last checkpoint, then takes its place.
@@ -81,18 +137,18 @@ pub(crate) fn save(out: &Path, optimiser: &Optimiser, state: &impl Serialize) ->
         std::fs::remove_dir_all(&fresh).map_err(file(&fresh))?;
     }
     std::fs::create_dir_all(&fresh).map_err(file(&fresh))?;
-    for (name, values) in PARTS {
-        let path = fresh.join(format!("{name}.safetensors"));
-        let tensors = optimiser
-            .slots
-            .iter()
-            .map(|(k, slot)| {
-                Ok((k.clone(), Tensor::from_slice(values(slot), slot.shape.as_slice(), &Device::Cpu)?))
-            })
-            .collect::<candle_core::Result<HashMap<String, Tensor>>>();
-        tensors
-            .and_then(|tensors| candle_core::safetensors::save(&tensors, &path))
-            .map_err(|source| CheckpointError::Tensors { path, source })?;
+    for (part, values) in PARTS {
+        let slots = optimiser.slots.iter();
+        write(&fresh, part, slots.map(|(name, slot)| (name.clone(), slot.shape.clone(), values(slot))))?;
+    }
+    for (part, values) in BASES {
+        let sides = optimiser.slots.iter().filter_map(|(name, slot)| Some((name, slot.bases.as_ref()?)));
+        let sides = sides.flat_map(|(name, bases)| {
+            [(LEFT, &bases.left), (RIGHT, &bases.right)]
+                .into_iter()
+                .filter_map(move |(side, basis)| Some((format!("{name}{side}"), basis.as_ref()?)))
+        });
+        write(&fresh, part, sides.map(|(name, basis)| (name, vec![basis.size, basis.size], values(basis))))?;
     }
     let path = fresh.join("state.json");
     let json = serde_json::to_vec_pretty(state).expect("plain data serialises");
@@ -119,24 +175,31 @@ pub(crate) fn load<S: DeserializeOwned>(out: &Path) -> Result<Option<(Slots, S)>
     let path = from.join("state.json");
     let json = std::fs::read(&path).map_err(|source| CheckpointError::File { path: path.clone(), source })?;
     let state = serde_json::from_slice(&json).map_err(|source| CheckpointError::State { path, source })?;
-    let read = |name: &str| -> Result<HashMap<String, Tensor>, CheckpointError> {
-        let path = from.join(format!("{name}.safetensors"));
-        candle_core::safetensors::load(&path, &Device::Cpu)
-            .map_err(|source| CheckpointError::Tensors { path, source })
-    };
     let flat = |tensors: &HashMap<String, Tensor>, name: &str| -> Result<Vec<f32>, CheckpointError> {
         crate::nn::parameter(tensors, name)
             .and_then(|t| t.flatten_all()?.to_vec1())
             .map_err(|source| CheckpointError::Tensors { path: from.clone(), source })
     };
-    let [values, first, second, average] =
-        [read(PARTS[0].0)?, read(PARTS[1].0)?, read(PARTS[2].0)?, read(PARTS[3].0)?];
+    let [values, first, second, average] = [
+        read(&from, PARTS[0].0)?,
+        read(&from, PARTS[1].0)?,
+        read(&from, PARTS[2].0)?,
+        read(&from, PARTS[3].0)?,
+    ];
+    let [covariance, vectors] = [read(&from, BASES[0].0)?, read(&from, BASES[1].0)?];
+    let basis = |name: String| -> Result<Option<Eigenbasis>, CheckpointError> {
+        let Some(size) = vectors.get(&name).map(|vectors| vectors.dims()[0]) else { return Ok(None) };
+        let (covariance, vectors) = (flat(&covariance, &name)?, flat(&vectors, &name)?);
+        Ok(Some(Eigenbasis { size, covariance, vectors }))
+    };
     let mut slots = Slots::new();
     for (name, value) in &values {
         let mut slot = Slot::new(value.dims().to_vec(), flat(&values, name)?);
         slot.first = flat(&first, name)?;
         slot.second = flat(&second, name)?;
         slot.average = flat(&average, name)?;
+        let (left, right) = (basis(format!("{name}{LEFT}"))?, basis(format!("{name}{RIGHT}"))?);
+        slot.bases = (left.is_some() || right.is_some()).then_some(Bases { left, right });
         slots.insert(name.clone(), slot);
     }
     Ok(Some((slots, state)))

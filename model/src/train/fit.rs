@@ -4,7 +4,7 @@ use super::checkpoint::{self, CheckpointError, State};
 use super::data::{self, DataError, Photos};
 use super::grow::{self, GrowError};
 use super::objective::{Codec, Quantiser};
-use super::optimiser::{self, Gradients, Optimiser, Rates, Slot};
+use super::optimiser::{self, Gradients, Method, Optimiser, Rates, Slot};
 use super::workers::Workers;
 use super::{Operating, init, validate};
 use crate::architecture::Architecture;
@@ -33,6 +33,8 @@ pub struct Settings {
     pub batch: usize,
     /// Side of a crop in pixels, a multiple of 64.
     pub crop: usize,
+    /// What makes steps of gradients.
+    pub method: Method,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Learning rate at the end.
@@ -190,6 +192,7 @@ pub fn fit(
         let (gradients, sums) = gradients(settings, &codec, &variables, &photos, &workers, state.step)?;
         let learning = learning_rate(settings, state.step);
         let rates = Rates {
+            method: settings.method,
             learning,
             weight_decay: settings.weight_decay,
             clip: settings.clip,

@@ -17,6 +17,7 @@ mod interrupt;
 mod objective;
 pub(crate) mod optimiser;
 mod rate;
+mod soap;
 mod validate;
 pub(crate) mod workers;
 
@@ -28,6 +29,7 @@ pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
 pub use grow::GrowError;
 pub use interrupt::stop_on_interrupt;
+pub use optimiser::Method;
 pub use validate::{Operating, validate};
 
 /// Named weights of a model in training.

@@ -1,7 +1,8 @@
-//! AdamW (Loshchilov & Hutter 2019) with gradient clipping and an exponential moving average.
+//! AdamW (Loshchilov & Hutter 2019), plain or in SOAP's bases, with gradient clipping and an exponential moving average.
 //!
 //! State lives on the host, and one pass over it does everything. A GPU sends 5 MB of gradients a step for it.
 
+use super::soap::{self, Bases};
 use crate::nn::Parameters;
 use crate::nn::ops::with_values;
 use candle_core::{Device, Result, Tensor, Var};
@@ -23,6 +24,8 @@ pub(crate) struct Slot {
     pub(crate) second: Vec<f32>,
     /// Moving average of the value: what is validated and shipped.
     pub(crate) average: Vec<f32>,
+    /// Where the moments live in bases of their own (SOAP).
+    pub(crate) bases: Option<Bases>,
     gradient: Vec<f32>,
 }
 
@@ -34,6 +37,7 @@ impl Slot {
             average: value.clone(),
             first: zeros.clone(),
             second: zeros.clone(),
+            bases: None,
             gradient: zeros,
             value,
         }
@@ -50,8 +54,18 @@ pub(crate) struct Optimiser {
     pub(crate) step: u64,
 }
 
+/// How gradients become steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Every number by itself.
+    AdamW,
+    /// AdamW for matrices in the eigenbases of their gradients' covariances.
+    Soap,
+}
+
 /// What one step of the optimiser is told.
 pub(crate) struct Rates {
+    pub(crate) method: Method,
     pub(crate) learning: f64,
     pub(crate) weight_decay: f64,
     /// Largest norm of the whole gradient.
@@ -117,9 +131,12 @@ impl Optimiser {
             // The average must not remember the first, untrained values.
             average: rates.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64)) as f32,
         };
-        slots.par_iter_mut().for_each(|(name, slot)| {
+        slots.par_iter_mut().enumerate().for_each(|(index, (name, slot))| {
             let decay = if name.ends_with("weight") { rates.weight_decay } else { 0.0 };
-            at.update(slot, 1.0 - (rates.learning * decay) as f32);
+            let keep = 1.0 - (rates.learning * decay) as f32;
+            // Staggered, so that every step takes as long.
+            let refine = (self.step + index as u64).is_multiple_of(soap::EVERY);
+            at.update(slot, keep, rates.method, refine);
         });
         Ok(norm)
     }
@@ -135,16 +152,49 @@ struct Pass {
 }
 
 impl Pass {
-    fn update(&self, slot: &mut Slot, keep: f32) {
-        let moments = slot.first.iter_mut().zip(&mut slot.second);
+    fn update(&self, slot: &mut Slot, keep: f32, method: Method, refine: bool) {
+        slot.gradient.iter_mut().for_each(|g| *g *= self.clip);
+        match (method, slot.shape.as_slice()) {
+            (Method::Soap, &[rows, columns]) => {
+                let Some(bases) = &mut slot.bases else {
+                    // In bases made of this very gradient it would be diagonal: the next is the first to be used.
+                    slot.bases = Some(Bases::new(&slot.gradient, rows, columns));
+                    slot.first.fill(0.0);
+                    slot.second.fill(0.0);
+                    return;
+                };
+                bases.observe(&slot.gradient, rows, columns);
+                if refine {
+                    bases.refine(&mut slot.first, &mut slot.second, rows, columns);
+                }
+                bases.enter(&mut slot.gradient, rows, columns);
+                self.moments(slot);
+                if let Some(bases) = &slot.bases {
+                    bases.leave(&mut slot.gradient, rows, columns);
+                }
+            }
+            _ => {
+                if slot.bases.take().is_some() {
+                    slot.first.fill(0.0);
+                    slot.second.fill(0.0);
+                }
+                self.moments(slot);
+            }
+        }
         let values = slot.value.iter_mut().zip(&mut slot.average);
-        for ((value, average), ((first, second), gradient)) in values.zip(moments.zip(&slot.gradient)) {
-            let gradient = gradient * self.clip;
-            *first = BETA1 * *first + (1.0 - BETA1) * gradient;
-            *second = BETA2 * *second + (1.0 - BETA2) * gradient * gradient;
-            let update = *first * self.correction1 / ((*second * self.correction2).sqrt() + EPSILON);
+        for ((value, average), update) in values.zip(&slot.gradient) {
             *value = *value * keep - self.learning * update;
             *average = self.average * *average + (1.0 - self.average) * *value;
+        }
+    }
+
+    /// Adam's moments; the step takes the gradient's place.
+    fn moments(&self, slot: &mut Slot) {
+        let moments = slot.first.iter_mut().zip(&mut slot.second);
+        for ((first, second), gradient) in moments.zip(&mut slot.gradient) {
+            *first = BETA1 * *first + (1.0 - BETA1) * *gradient;
+            *second = BETA2 * *second + (1.0 - BETA2) * *gradient * *gradient;
+            *gradient = *first * self.correction1 / ((*second * self.correction2).sqrt() + EPSILON);
         }
     }
 }
@@ -158,7 +208,8 @@ mod tests {
     fn finds_the_minimum_of_a_parabola() {
         let slots = BTreeMap::from([("x".to_string(), Slot::new(vec![1], vec![0.0]))]);
         let mut optimiser = Optimiser { slots, step: 0 };
-        let rates = Rates { learning: 0.05, weight_decay: 0.0, clip: 100.0, average: 0.9 };
+        let rates =
+            Rates { method: Method::AdamW, learning: 0.05, weight_decay: 0.0, clip: 100.0, average: 0.9 };
         for _ in 0..400 {
             let x = optimiser.variables(&Device::Cpu).unwrap().remove("x").unwrap();
             let loss = (&x - 3.0).unwrap().sqr().unwrap().sum_all().unwrap();
@@ -174,7 +225,8 @@ mod tests {
     fn a_gradient_that_is_no_number_changes_nothing() {
         let slots = BTreeMap::from([("x".to_string(), Slot::new(vec![1], vec![2.0]))]);
         let mut optimiser = Optimiser { slots, step: 0 };
-        let rates = Rates { learning: 0.1, weight_decay: 0.0, clip: 1.0, average: 0.9 };
+        let rates =
+            Rates { method: Method::AdamW, learning: 0.1, weight_decay: 0.0, clip: 1.0, average: 0.9 };
         let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap();
         let norm = optimiser.step(&[Gradients::from([("x".to_string(), nan)])], &rates).unwrap();
         assert!(norm.is_nan());

@@ -1,7 +1,8 @@
 //! `bottleneck-train fit`: arguments, progress, and what is written at the end.
 
+use crate::progress::Display;
 use anyhow::Context;
-use bottleneck_model::train::{self, Progress, Settings};
+use bottleneck_model::train::{self, Method, Progress, Settings};
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub(crate) struct FitArgs {
     /// Side of the random crops in pixels, a multiple of 64.
     #[arg(long, default_value_t = 192)]
     crop: usize,
+    /// What makes steps of gradients: adamw or soap (Adam in the eigenbasis of the gradients' covariance).
+    #[arg(long, default_value = "soap", value_parser = method)]
+    optimiser: Method,
     /// Highest learning rate: 1e-3 unless told, 2e-4 with --init, so that what was learned is not shaken off.
     #[arg(long)]
     learning_rate: Option<f64>,
@@ -71,6 +75,14 @@ pub(crate) struct FitArgs {
     device: String,
 }
 
+fn method(name: &str) -> Result<Method, String> {
+    match name {
+        "adamw" => Ok(Method::AdamW),
+        "soap" => Ok(Method::Soap),
+        _ => Err("allowed: adamw, soap".into()),
+    }
+}
+
 pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
     if args.device == "cpu" {
         train::ensure_environment().context("cannot start the training process")?;
@@ -86,9 +98,9 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
 
     let stop = train::stop_on_interrupt()?;
 
-    let steps = settings.steps;
+    let mut display = Display::new(settings.steps);
     let (architecture, averaged) = train::fit(&settings, &stop, &mut |progress| {
-        print(&progress, steps);
+        display.show(&progress);
         if let Progress::Validated { step, pixels, seconds, points } = &progress {
             let points: Vec<_> = points
                 .iter()
@@ -101,6 +113,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
             }
         }
     })?;
+    drop(display);
     let exported = crate::export::calibrated(&architecture, &averaged, &args.data)?;
     std::fs::write(&args.out, exported.whole)
         .with_context(|| format!("cannot write {}", args.out.display()))?;
@@ -131,6 +144,7 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         steps: args.steps,
         batch: args.batch,
         crop: args.crop,
+        method: args.optimiser,
         learning_rate: args.learning_rate.unwrap_or(if args.init.is_some() { 2e-4 } else { 1e-3 }),
         final_rate: args.final_rate,
         warm_up: args.warm_up,
@@ -144,37 +158,4 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         validate_every: args.validate_every,
         device,
     })
-}
-
-fn print(progress: &Progress, steps: u64) {
-    match progress {
-        Progress::Data { training, validation, skipped, from } => {
-            for why in skipped {
-                eprintln!("skipped {why}");
-            }
-            println!(
-                "{training} pictures to train on, {validation} held out; starting at step {from} of {steps}"
-            );
-        }
-        Progress::Steps { step, rate, mpixels, bpp, psnr, loss, norm, learning } => {
-            let left = (steps - step) as f64 / rate.max(1e-9);
-            println!(
-                "step {step}/{steps}  {rate:.2} steps/s  {mpixels:.2} Mpixel/s  bpp {bpp:.3}  PSNR {psnr:.2} dB  \
-                 loss {loss:.4}  |g| {norm:.2}  lr {learning:.1e}  {:.0} min left",
-                left / 60.0
-            );
-        }
-        Progress::Validated { step, pixels, seconds, points } => {
-            let mean = points.iter().map(|p| p.log_cost).sum::<f64>() / points.len() as f64;
-            print!(
-                "validation at step {step} ({:.2} Gpixel, {:.0} min): cost {mean:.4} ",
-                *pixels as f64 / 1e9,
-                seconds / 60.0
-            );
-            for p in points {
-                print!(" {:.3} bpp {:.2} dB,", p.bpp, p.psnr);
-            }
-            println!();
-        }
-    }
 }

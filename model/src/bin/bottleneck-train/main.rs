@@ -3,6 +3,7 @@
 mod evaluate;
 mod export;
 mod fit;
+mod progress;
 mod speed;
 
 use clap::{Parser, Subcommand};

@@ -7,7 +7,7 @@ use super::head::{Head, cross_entropy};
 use super::score::{Confusion, Score};
 use super::{Input, Trained, latents, write};
 use crate::nn::{Parameters, ops, parameter};
-use crate::train::optimiser::{self, Gradients, Optimiser, Rates, Slot};
+use crate::train::optimiser::{self, Gradients, Method, Optimiser, Rates, Slot};
 use crate::train::workers::Workers;
 use crate::{Backend, Encoder, Image, Limits, Quality, decode};
 use bottleneck_proto::Container;
@@ -291,6 +291,7 @@ fn train(
             let gradients: Vec<Gradients> = found.into_iter().map(|(gradients, _)| gradients).collect();
             let share = (epoch * steps + step) as f64 / (settings.epochs * steps) as f64;
             let rates = Rates {
+                method: Method::AdamW,
                 learning: learning_rate(settings.learning_rate, share),
                 weight_decay: 0.02,
                 clip: 1.0,

@@ -1,3 +1,4 @@
+use super::super::soap;
 use super::*;
 
 /// Four pictures of 256×256 on disk.
@@ -22,6 +23,7 @@ fn settings(data: &std::path::Path, out: &std::path::Path, steps: u64) -> Settin
         steps,
         batch: 2,
         crop: 64,
+        method: Method::AdamW,
         learning_rate: 2e-3,
         final_rate: 2e-3,
         warm_up: 1,
@@ -50,14 +52,32 @@ fn run(settings: &Settings) -> (Parameters, Vec<f64>) {
 
 #[test]
 fn a_resumed_run_equals_one_that_was_not_stopped() {
-    let (data, a, b) = (folder(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (straight, _) = run(&settings(data.path(), a.path(), 4));
-    run(&settings(data.path(), b.path(), 2));
-    let (resumed, _) = run(&settings(data.path(), b.path(), 4));
-    for (name, tensor) in &straight {
-        let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert_eq!(flat(tensor), flat(&resumed[name]), "{name}");
+    let data = folder();
+    for method in [Method::AdamW, Method::Soap] {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let settings =
+            |out: &std::path::Path, steps| Settings { method, ..settings(data.path(), out, steps) };
+        // Two of SOAP's refinements on either side.
+        let (straight, _) = run(&settings(a.path(), 2 * soap::EVERY));
+        run(&settings(b.path(), soap::EVERY));
+        let (resumed, _) = run(&settings(b.path(), 2 * soap::EVERY));
+        for (name, tensor) in &straight {
+            let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(flat(tensor), flat(&resumed[name]), "{name}, {method:?}");
+        }
     }
+}
+
+/// A run that changes its method goes on, and learns.
+#[test]
+fn a_run_may_change_its_optimiser() {
+    let (data, out) = (folder(), tempfile::tempdir().unwrap());
+    let settings = |method, steps| Settings { method, ..settings(data.path(), out.path(), steps) };
+    let (_, start) = run(&settings(Method::AdamW, 2));
+    let (_, between) = run(&settings(Method::Soap, 40));
+    let (_, end) = run(&settings(Method::AdamW, 60));
+    assert!(between[0] < start[0] - 0.1, "from {start:?} to {between:?}");
+    assert!(end[0] < between[0], "from {between:?} to {end:?}");
 }
 
 #[test]
