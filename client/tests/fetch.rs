@@ -1,59 +1,17 @@
 //! Fetches, from a server of a few lines that answers what it is told to.
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use bottleneck_client::{FetchError, FetchEvent, Limits, Model, UploadError, fetch, fetch_model};
 use bottleneck_proto::ModelId;
 use common::{Run, names, run};
+use server::{FakeServer, Request, answer};
 use tempfile::tempdir;
-
-/// Answers one connection after the other, and gives the heads of what was asked, in lower case.
-struct FakeServer {
-    address: String,
-    thread: JoinHandle<Vec<String>>,
-}
-
-impl FakeServer {
-    fn new(answers: Vec<Vec<u8>>) -> FakeServer {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let thread = std::thread::spawn(move || {
-            answers.iter().map(|answer| serve(listener.accept().unwrap().0, answer)).collect()
-        });
-        FakeServer { address, thread }
-    }
-
-    fn url(&self) -> String {
-        format!("{}/v1/images/ab?w=70", self.address)
-    }
-
-    fn heads(self) -> Vec<String> {
-        self.thread.join().unwrap()
-    }
-}
-
-fn serve(mut stream: TcpStream, answer: &[u8]) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).unwrap() > 0, "the request ends in its head");
-    }
-    stream.write_all(answer).unwrap();
-    head.to_lowercase()
-}
-
-fn answer(status: &str, headers: &str, length: usize, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
-    [head.as_bytes(), body].concat()
-}
 
 fn data(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)).unwrap()
@@ -69,29 +27,43 @@ fn tiny() -> Model {
 }
 
 fn whole() -> Vec<u8> {
-    answer("200 OK", "etag: \"one\"\r\n", code().len(), &code())
+    answer("200 OK", "etag: \"one\"\r\n", &code())
 }
 
 /// All that `tag` names is announced, and `bytes` of it come.
 fn cut(tag: &str, bytes: usize) -> Vec<u8> {
-    answer("200 OK", &format!("etag: {tag}\r\n"), code().len(), &code()[..bytes])
+    let mut cut = answer("200 OK", &format!("etag: {tag}\r\n"), &code());
+    cut.truncate(cut.len() - code().len() + bytes);
+    cut
 }
 
 fn rest(from: usize) -> Vec<u8> {
     let (code, last) = (code(), code().len() - 1);
     let headers = format!("etag: \"one\"\r\ncontent-range: bytes {from}-{last}/{}\r\n", code.len());
-    answer("206 Partial Content", &headers, code.len() - from, &code[from..])
+    answer("206 Partial Content", &headers, &code[from..])
 }
 
 fn busy(status: &str) -> Vec<u8> {
-    answer(status, "retry-after: 0\r\n", 0, b"")
+    answer(status, "retry-after: 0\r\n", b"")
+}
+
+fn url(server: &FakeServer) -> String {
+    format!("{}/v1/images/ab?w=70", server.address)
+}
+
+fn heads(server: FakeServer) -> Vec<String> {
+    let head = |request: Request| {
+        assert!(request.body.is_empty(), "a fetch sends nothing");
+        request.head
+    };
+    server.requests().into_iter().map(head).collect()
 }
 
 fn fetched(answers: Vec<Vec<u8>>) -> (Result<Vec<u8>, FetchError>, Vec<String>, Vec<FetchEvent>) {
     let server = FakeServer::new(answers);
     let mut events = Vec::new();
-    let outcome = fetch(&server.url(), None, &Limits::default(), |event| events.push(event));
-    (outcome, server.heads(), events)
+    let outcome = fetch(&url(&server), None, &Limits::default(), |event| events.push(event));
+    (outcome, heads(server), events)
 }
 
 #[test]
@@ -122,13 +94,13 @@ fn what_broke_off_goes_on_from_there() {
 #[test]
 fn what_changed_meanwhile_begins_anew() {
     // Whole in answer to a range; with a weak tag, which must not be mixed; and grown shorter.
-    let anew = answer("200 OK", "etag: \"two\"\r\n", code().len(), &code());
+    let anew = answer("200 OK", "etag: \"two\"\r\n", &code());
     let (outcome, _, _) = fetched(vec![cut("\"one\"", 50), anew]);
     assert_eq!(outcome.unwrap(), code());
     let (outcome, heads, _) = fetched(vec![cut("W/\"one\"", 50), whole()]);
     assert_eq!(outcome.unwrap(), code());
     assert!(!heads[1].contains("range"), "{}", heads[1]);
-    let shorter = answer("416 Range Not Satisfiable", "content-range: bytes */40\r\n", 0, b"");
+    let shorter = answer("416 Range Not Satisfiable", "content-range: bytes */40\r\n", b"");
     let (outcome, heads, _) = fetched(vec![cut("\"one\"", 50), shorter, whole()]);
     assert_eq!(outcome.unwrap(), code());
     assert!(!heads[2].contains("range"), "{}", heads[2]);
@@ -149,16 +121,16 @@ fn refusals_and_what_is_no_code_are_told_at_once() {
     for (status, body) in
         [("404 Not Found", &b""[..]), ("401 Unauthorized", b""), ("301 Moved Permanently", b"")]
     {
-        let (outcome, ..) = fetched(vec![answer(status, "", body.len(), body)]);
+        let (outcome, ..) = fetched(vec![answer(status, "", body)]);
         assert!(
             matches!(outcome, Err(FetchError::Server(UploadError::Refused(said))) if said.contains(&status[..3]))
         );
     }
-    let (outcome, ..) = fetched(vec![answer("200 OK", "", 6, b"<html>")]);
+    let (outcome, ..) = fetched(vec![answer("200 OK", "", b"<html>")]);
     assert!(matches!(outcome, Err(FetchError::NotACode { .. })));
     let server = FakeServer::new(vec![whole()]);
     let limits = Limits { max_bytes: 100, ..Limits::default() };
-    let outcome = fetch(&server.url(), None, &limits, |_| {});
+    let outcome = fetch(&url(&server), None, &limits, |_| {});
     assert!(matches!(outcome, Err(FetchError::TooLong { allowed: 100, .. })));
     assert!(matches!(
         fetch("https://a/b", None, &limits, |_| {}),
@@ -175,9 +147,9 @@ fn a_model_is_verified_by_its_id() {
     let (tiny, lite) = (tiny(), Model::lite());
     let bytes = tiny.decoder_bytes();
     let of = |bytes: &[u8], id: ModelId| {
-        let server = FakeServer::new(vec![answer("200 OK", "", bytes.len(), bytes)]);
-        let outcome = fetch_model(&server.url(), id, |_| {}).map(|model| model.id());
-        (outcome, server.heads().remove(0))
+        let server = FakeServer::new(vec![answer("200 OK", "", bytes)]);
+        let outcome = fetch_model(&url(&server), id, |_| {}).map(|model| model.id());
+        (outcome, heads(server).remove(0))
     };
     let (outcome, head) = of(bytes, tiny.id());
     assert_eq!(outcome.unwrap(), tiny.id());
@@ -191,17 +163,17 @@ fn a_model_is_verified_by_its_id() {
 #[test]
 fn a_key_is_shown_to_the_server_that_the_address_names_and_nobody_else() {
     let server = FakeServer::new(vec![cut("\"one\"", 50), rest(50)]);
-    let outcome = fetch(&server.url(), Some("a-key"), &Limits::default(), |_| {});
+    let outcome = fetch(&url(&server), Some("a-key"), &Limits::default(), |_| {});
     assert_eq!(outcome.unwrap(), code());
-    assert!(server.heads().iter().all(|head| head.contains("authorization: bearer a-key\r\n")));
+    assert!(heads(server).iter().all(|head| head.contains("authorization: bearer a-key\r\n")));
     let (_, heads, _) = fetched(vec![whole()]);
     assert!(!heads[0].contains("authorization"));
 }
 
 fn fetch_to(folder: &Path, answers: Vec<Vec<u8>>, output: &str, more: &[&str]) -> Run {
     let server = FakeServer::new(answers);
-    let run = run(folder, &[&["fetch", &server.url(), "-o", output], more].concat());
-    server.heads();
+    let run = run(folder, &[&["fetch", &url(&server), "-o", output], more].concat());
+    heads(server);
     run
 }
 
@@ -215,7 +187,7 @@ fn the_command_writes_the_code_or_its_picture() {
 
     // The model is not at hand, so that the server is asked for it too.
     let tiny = tiny();
-    let decoder = answer("200 OK", "", tiny.decoder_bytes().len(), tiny.decoder_bytes());
+    let decoder = answer("200 OK", "", tiny.decoder_bytes());
     let ppm = fetch_to(folder.path(), vec![whole(), decoder], "out.ppm", &[]);
     assert!(ppm.succeeded().text().starts_with("out.ppm: 70×45, 142 bytes"), "{}", ppm.text());
     let picture = fs::read(folder.path().join("out.ppm")).unwrap();
@@ -237,7 +209,7 @@ fn the_command_writes_the_code_or_its_picture() {
 #[test]
 fn the_command_leaves_nothing_where_it_fails() {
     let folder = tempdir().unwrap();
-    let refused = answer("404 Not Found", "", 0, b"");
+    let refused = answer("404 Not Found", "", b"");
     fetch_to(folder.path(), vec![refused.clone()], "out.png", &[])
         .failed(1, &["cannot fetch http://", "404"]);
     fetch_to(folder.path(), vec![whole(), refused], "out.png", &[])

@@ -1,76 +1,19 @@
 //! Uploads, to a server of a few lines that answers what it is told to.
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bottleneck_client::{Limits, Server, UploadError};
 use bottleneck_proto::{Container, ModelId, Quality, write};
 use common::{names, run, run_with};
+use server::{FakeServer, answer};
 use tempfile::tempdir;
-
-/// What a client sent.
-struct Request {
-    /// Request line and headers, in lower case.
-    head: String,
-    body: Vec<u8>,
-}
-
-/// Answers one connection after the other, and gives what was asked.
-struct FakeServer {
-    address: String,
-    thread: JoinHandle<Vec<Request>>,
-}
-
-impl FakeServer {
-    fn new(answers: Vec<Vec<u8>>) -> FakeServer {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let thread = std::thread::spawn(move || {
-            answers.iter().map(|answer| serve(listener.accept().unwrap().0, answer)).collect()
-        });
-        FakeServer { address, thread }
-    }
-
-    fn requests(self) -> Vec<Request> {
-        self.thread.join().unwrap()
-    }
-}
-
-fn serve(mut stream: TcpStream, answer: &[u8]) -> Request {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).unwrap() > 0, "the request ends in its head");
-    }
-    let head = head.to_lowercase();
-    let length = head.split_once("content-length: ").unwrap().1;
-    let length: usize = length.lines().next().unwrap().parse().unwrap();
-    let mut body = Vec::new();
-    let asks_first = head.contains("expect: 100-continue");
-    // A server refuses what is too large before it is sent.
-    if !(asks_first && answer.starts_with(b"HTTP/1.1 413")) {
-        if asks_first {
-            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
-        }
-        body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-    }
-    stream.write_all(answer).unwrap();
-    Request { head, body }
-}
-
-fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
-    [head.as_bytes(), body].concat()
-}
 
 fn problem(status: &str, headers: &str, title: &str, detail: &str) -> Vec<u8> {
     let code: u16 = status[..3].parse().unwrap();
