@@ -273,6 +273,14 @@ impl Architecture {
         networks
     }
 
+    /// Thousands of multiply–accumulates a pixel for one pass through all networks, encoder and decoder.
+    #[cfg(feature = "nn")]
+    pub fn kmac_per_pixel(&self) -> f64 {
+        let networks =
+            self.encoder_networks().into_iter().chain(self.decoder_networks()).chain([self.scale()]);
+        networks.map(|network| network.kmac_per_pixel()).sum()
+    }
+
     /// Networks that only the encoder has.
     #[cfg(any(test, feature = "nn"))]
     pub(crate) fn encoder_networks(&self) -> Vec<Network> {

@@ -3,7 +3,7 @@
 use super::checkpoint::{self, CheckpointError, State};
 use super::data::{self, DataError, Photos};
 use super::grow::{self, GrowError};
-use super::objective::{Codec, Quantiser};
+use super::objective::{Codec, Quantiser, Weights};
 use super::optimiser::{self, Gradients, Method, Optimiser, Rates, Slot};
 use super::workers::Workers;
 use super::{Operating, init, validate};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub architecture: Architecture,
     /// Values to start from instead of fresh ones (a run's own checkpoint goes before).
     pub init: Option<(Architecture, Parameters)>,
+    /// Start from random weights rather than from a transform codec, where there is no `init`.
+    pub random_start: bool,
     /// Steps in all.
     pub steps: u64,
     /// Pictures a step.
@@ -43,8 +45,8 @@ pub struct Settings {
     pub warm_up: u64,
     /// Share of the run at the highest rate before the cosine decay begins, 0..1.
     pub hold: f64,
-    /// Weight in the distortion of steps across patch borders that stand out: keeps a block grid from showing.
-    pub border: f64,
+    /// What counts in the distortion.
+    pub weights: Weights,
     /// Decoupled weight decay.
     pub weight_decay: f64,
     /// Largest gradient norm.
@@ -163,7 +165,7 @@ pub fn fit(
     report: &mut dyn FnMut(Progress),
 ) -> Result<(Architecture, Parameters), FitError> {
     check(settings)?;
-    let photos = Photos::load(&settings.data, settings.crop.max(256) as u32)?;
+    let photos = Photos::load(&settings.data, settings.crop as u32)?;
     let (mut optimiser, mut state) = match checkpoint::load::<State>(&settings.out)? {
         Some((_, state)) if state.architecture != settings.architecture => {
             return Err(FitError::Settings(format!(
@@ -252,6 +254,7 @@ fn check(s: &Settings) -> Result<(), FitError> {
 fn fresh(settings: &Settings) -> Result<(Optimiser, State), FitError> {
     let mut rng = StdRng::seed_from_u64(settings.seed);
     let values = match &settings.init {
+        None if settings.random_start => init::random(&settings.architecture, &mut rng),
         None => init::initial(&settings.architecture, &mut rng),
         Some((from, values)) => grow::grow(from, values, &settings.architecture, &mut rng)?,
     };
@@ -325,7 +328,7 @@ fn worker_gradients(
     }
     let x = Tensor::from_vec(pixels, (share, side, side, 3), &settings.device)?;
     let pass = codec.pass(parameters, &x, &positions, Quantiser::Noise(&mut rng))?;
-    let loss = codec.loss(&pass, &positions, settings.border)?;
+    let loss = codec.loss(&pass, &positions, settings.weights)?;
     let gradients = optimiser::gradients(&loss, parameters)?;
     let mse = pass.mse.to_vec1::<f32>()?;
     let sums = Sums {

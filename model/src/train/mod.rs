@@ -29,6 +29,7 @@ pub use export::{ExportError, Exported, export, initial_weights};
 pub use fit::{FitError, Progress, Settings, fit};
 pub use grow::GrowError;
 pub use interrupt::stop_on_interrupt;
+pub use objective::Weights;
 pub use optimiser::Method;
 pub use validate::{Operating, validate};
 

@@ -30,10 +30,25 @@ pub(super) struct Pass {
     pub(super) bpp: Tensor,
     /// Mean squared error on the 0..=255 scale.
     pub(super) mse: Tensor,
+    /// The difference of the pictures, (N, H, W, 3) on the −1..=1 scale.
+    error: Tensor,
     /// How far the decoded picture's steps across patch borders stand out from its other steps, on the same
     /// scale: see [`blocking`].
     pub(super) blocking: Tensor,
 }
+
+/// What counts in the distortion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    /// Weight of steps across patch borders that stand out: keeps a block grid from showing.
+    pub border: f64,
+    /// Weight of errors along [`LUMA`] against those across it; 1 is plain squared error. The weights of all three axes
+    /// have a mean of 1.
+    pub luma: f64,
+}
+
+/// Where eyes see best, as a unit vector in R′G′B′: BT.601's luma.
+const LUMA: [f32; 3] = [0.447_232, 0.878_013, 0.170_517];
 
 /// How quantisation is stood in for.
 pub(super) enum Quantiser<'a> {
@@ -90,9 +105,10 @@ impl Codec {
         let per_picture = |t: &Tensor| t.reshape((n, t.elem_count() / n))?.sum(1);
         let bpp = ((per_picture(&bits_y)? + per_picture(&bits_z)?)? / pixels)?;
         let x_hat = if let Quantiser::Round = quantiser { x_hat.clamp(-1.0, 1.0)? } else { x_hat };
-        let mse = (per_picture(&(x - &x_hat)?.sqr()?)? * (MSE_SCALE / (3.0 * pixels)))?;
+        let error = (x - &x_hat)?;
+        let mse = (per_picture(&error.sqr()?)? * (MSE_SCALE / (3.0 * pixels)))?;
         let blocking = (blocking(&x_hat)? * MSE_SCALE)?;
-        Ok(Pass { bpp, mse, blocking })
+        Ok(Pass { bpp, mse, error, blocking })
     }
 
     /// Scale levels (N, H/16, W/16, y) from z: the float twin of `scale.rs`.
@@ -122,8 +138,8 @@ impl Codec {
     }
 
     /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with
-    /// D = MSE + `border` · [`blocking`].
-    pub(super) fn loss(&self, pass: &Pass, positions: &[f32], border: f64) -> Result<Tensor> {
+    /// D = weighted MSE + `border` · [`blocking`].
+    pub(super) fn loss(&self, pass: &Pass, positions: &[f32], weigh: Weights) -> Result<Tensor> {
         let device: &Device = pass.bpp.device();
         let n = positions.len();
         let lambdas: Vec<f32> = positions.iter().map(|&p| self.arch.lambda_at(p)).collect();
@@ -131,9 +147,21 @@ impl Codec {
         let weights: Vec<f32> = lambdas.iter().map(|l| (middle / l).sqrt()).collect();
         let lambdas = Tensor::from_vec(lambdas, n, device)?;
         let weights = Tensor::from_vec(weights, n, device)?;
-        let distortion = (&pass.mse + (&pass.blocking * border)?)?;
+        let distortion = (squared(pass, weigh.luma)? + (&pass.blocking * weigh.border)?)?;
         (((distortion * lambdas)? + &pass.bpp)? * weights)?.mean_all()
     }
+}
+
+/// Mean squared error, with errors in luma weighted: (N).
+fn squared(pass: &Pass, luma: f64) -> Result<Tensor> {
+    if luma == 1.0 {
+        return Ok(pass.mse.clone());
+    }
+    let (n, h, w, _) = pass.error.dims4()?;
+    let axis = Tensor::from_slice(&LUMA, (3, 1), pass.error.device())?;
+    let along = pass.error.reshape((n * h * w, 3))?.matmul(&axis)?.sqr()?;
+    let along = (along.reshape((n, h * w))?.mean(1)? * (MSE_SCALE / 3.0))?;
+    (&pass.mse + (along * (luma - 1.0))?)? * (3.0 / (luma + 2.0))
 }
 
 impl Quantiser<'_> {
@@ -176,6 +204,21 @@ fn blocking(x_hat: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_in_luma_weigh_as_told() {
+        let error = |rgb: [f32; 3]| {
+            let error = Tensor::from_vec(rgb.repeat(4), (1, 2, 2, 3), &Device::Cpu).unwrap();
+            let mse = ((error.sqr().unwrap().mean_all().unwrap() * MSE_SCALE).unwrap()).reshape(1).unwrap();
+            let pass = Pass { bpp: mse.clone(), blocking: mse.clone(), mse, error };
+            squared(&pass, 4.0).unwrap().to_vec1::<f32>().unwrap()[0] / MSE_SCALE as f32 * 3.0
+        };
+        // Weights 2, 1/2 and 1/2: along the axis, and across it.
+        assert!((error(LUMA) - 2.0).abs() < 1e-4, "{}", error(LUMA));
+        let across = error([LUMA[1], -LUMA[0], 0.0]);
+        let length = LUMA[0].powi(2) + LUMA[1].powi(2);
+        assert!((across / length - 0.5).abs() < 1e-4, "{across}");
+    }
 
     #[test]
     fn blocking_sees_blocks_and_not_slopes() {

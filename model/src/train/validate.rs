@@ -7,8 +7,8 @@ use crate::architecture::Architecture;
 use crate::nn::Parameters;
 use candle_core::{Device, Result, Tensor};
 
-/// Side of the central crop that is validated on, in pixels.
-const SIDE: usize = 256;
+/// Side of the central crop that is validated on, in pixels, where the pictures have it.
+const SIDE: u32 = 256;
 
 /// Mean rate and distortion at one position on the rate scale.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,8 @@ pub struct Operating {
     pub log_cost: f64,
 }
 
-/// Runs every photo with rounding instead of noise at `positions`. Pictures must be at least 256×256.
+/// Runs every photo with rounding instead of noise at `positions`, on its central 256×256 or, where a picture is
+/// smaller than that, on the largest square of whole 64×64 cells that all of them have. Sides must be 64 at least.
 pub fn validate(
     arch: &Architecture,
     parameters: &Parameters,
@@ -33,13 +34,15 @@ pub fn validate(
 ) -> Result<Vec<Operating>> {
     let codec = Codec::new(arch);
     let parameters: Parameters = parameters.iter().map(|(k, v)| (k.clone(), v.detach())).collect();
+    let least = photos.iter().map(|(_, photo)| photo.width.min(photo.height)).fold(SIDE, u32::min);
+    let side = (least / 64 * 64) as usize;
     let mut points = Vec::new();
     for &position in positions {
         let (mut bpp, mut psnr, mut log_cost) = (0.0, 0.0, 0.0);
         for (_, photo) in photos {
-            let mut crop = Vec::with_capacity(SIDE * SIDE * 3);
-            central_crop(photo, SIDE, &mut crop);
-            let x = Tensor::from_vec(crop, (1, SIDE, SIDE, 3), device)?;
+            let mut crop = Vec::with_capacity(side * side * 3);
+            central_crop(photo, side, &mut crop);
+            let x = Tensor::from_vec(crop, (1, side, side, 3), device)?;
             let pass = codec.pass(&parameters, &x, &[position], Quantiser::Round)?;
             let (b, m) = (f64::from(pass.bpp.to_vec1::<f32>()?[0]), f64::from(pass.mse.to_vec1::<f32>()?[0]));
             bpp += b;

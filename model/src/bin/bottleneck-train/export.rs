@@ -45,7 +45,7 @@ pub(crate) fn calibrated(
     values: &Parameters,
     data: &Path,
 ) -> anyhow::Result<Exported> {
-    let photos = Photos::load(data, 256)?;
+    let photos = Photos::load(data, 64)?;
     let stride = photos.training.len().div_ceil(CALIBRATION_PHOTOS);
     let some: Vec<_> = photos.training.iter().step_by(stride).collect();
     println!("counting the coder's tables on {} photographs", some.len());

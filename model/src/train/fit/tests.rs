@@ -20,6 +20,7 @@ fn settings(data: &std::path::Path, out: &std::path::Path, steps: u64) -> Settin
         out: out.into(),
         architecture: Architecture::tiny(),
         init: None,
+        random_start: false,
         steps,
         batch: 2,
         crop: 64,
@@ -28,7 +29,7 @@ fn settings(data: &std::path::Path, out: &std::path::Path, steps: u64) -> Settin
         final_rate: 2e-3,
         warm_up: 1,
         hold: 1.0,
-        border: 0.25,
+        weights: Weights { border: 0.25, luma: 2.0 },
         weight_decay: 0.0,
         clip: 1.0,
         average: 0.9,
@@ -86,6 +87,18 @@ fn training_lowers_the_cost() {
     let (_, start) = run(&settings(data.path(), out.path(), 1));
     let (_, end) = run(&settings(data.path(), out.path(), 60));
     assert!(end[0] < start[0] - 0.3, "from {start:?} to {end:?}");
+}
+
+#[test]
+fn pictures_as_small_as_the_crops_are_trained_and_validated_on() {
+    let (data, out) = (folder(), tempfile::tempdir().unwrap());
+    let small = image::RgbImage::from_fn(70, 130, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    for k in 0..4 {
+        std::fs::remove_file(data.path().join(format!("p{k}.png"))).unwrap();
+        small.save(data.path().join(format!("small{k}.png"))).unwrap();
+    }
+    let (_, costs) = run(&settings(data.path(), out.path(), 1));
+    assert!(costs[0].is_finite());
 }
 
 #[test]
