@@ -144,7 +144,7 @@ pub enum FitError {
 /// λ of the operating points that are validated: the same for every profile, so that their costs compare.
 const VALIDATED: [f64; 5] = [0.0009, 0.003_233_4, 0.011_619, 0.041_748, 0.15];
 const SAVE_EVERY: Duration = Duration::from_secs(180);
-const REPORT_EVERY: Duration = Duration::from_secs(15);
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Learning rate of `step`: warm-up, then constant, then cosine to the final rate.
 fn learning_rate(settings: &Settings, step: u64) -> f64 {
