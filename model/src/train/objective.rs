@@ -42,7 +42,7 @@ pub(super) struct Pass {
 pub struct Weights {
     /// Weight of steps across patch borders that stand out: keeps a block grid from showing.
     pub border: f64,
-    /// Weight of errors along [`LUMA`] against those across it; 1 is plain squared error. The weights of all three axes
+    /// Weight of errors along luma (BT.601) against those across it; 1 is plain squared error. The weights of all three axes
     /// have a mean of 1.
     pub luma: f64,
 }
