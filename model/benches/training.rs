@@ -52,7 +52,7 @@ fn rate(architecture: &Architecture, method: Method, data: &std::path::Path) -> 
         final_rate: 1e-4,
         warm_up: 1,
         hold: 1.0,
-        weights: Weights { border: 0.05, luma: 1.0 },
+        weights: Weights { border: 0.05, structure: 0.0 },
         weight_decay: 0.0,
         clip: 1.0,
         average: 0.9,

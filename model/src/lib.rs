@@ -52,7 +52,7 @@ pub use pixels::Image;
 #[cfg(feature = "nn")]
 pub use psnr::psnr;
 #[cfg(feature = "nn")]
-pub use refine::Refinement;
+pub use refine::{Metric, Refinement};
 #[cfg(feature = "nn")]
 pub use restart::{WITHOUT_IDLE_THREADS, restart_with};
 pub use weights::{LayerCost, Model, WeightsError};

@@ -13,6 +13,7 @@ use crate::latents::features;
 use crate::network::Network;
 use crate::nn::latents::LatentGraph;
 use crate::nn::ops::with_values;
+use crate::nn::structure::{IN_SQUARES, dissimilarity, dissimilarity_of_bytes};
 use crate::nn::{self, Parameters};
 use crate::pixels::to_network;
 use crate::plain::{Map, Scratch};
@@ -25,11 +26,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tiles::{Tile, crop, paste, tiles};
 
-/// How long to refine.
+/// What a picture is refined for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metric {
+    /// Squared error.
+    Psnr,
+    /// What the built-in models were trained for: squared error and, for the greater part, structure.
+    #[default]
+    Mixed,
+    /// Mostly structure: a differentiable stand-in for SSIMULACRA 2.
+    Ssimulacra2Proxy,
+}
+
+impl Metric {
+    /// Share of structural dissimilarity in the distortion.
+    fn structure(self) -> f64 {
+        match self {
+            Metric::Psnr => 0.0,
+            Metric::Mixed => 0.7,
+            Metric::Ssimulacra2Proxy => 0.9,
+        }
+    }
+}
+
+impl std::str::FromStr for Metric {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Metric, String> {
+        match name {
+            "psnr" => Ok(Metric::Psnr),
+            "mixed" => Ok(Metric::Mixed),
+            "ssimulacra2-proxy" => Ok(Metric::Ssimulacra2Proxy),
+            _ => Err("allowed: psnr, mixed, ssimulacra2-proxy".into()),
+        }
+    }
+}
+
+/// How long to refine, and for what.
 #[derive(Clone, Copy, Default)]
 pub struct Refinement<'a> {
     /// 0 (not at all) to 9.
     pub effort: u8,
+    /// What for.
+    pub metric: Metric,
     /// When to end with the best found so far.
     pub deadline: Option<Instant>,
     /// Ends with the best found so far once it is set.
@@ -102,7 +141,7 @@ struct Scene<'a> {
 }
 
 impl Encoder {
-    /// Moves y of a picture's strips (all of them, from the top) towards a lower λ · MSE + bits, by `how` much;
+    /// Moves y of a picture's strips (all of them, from the top) towards a lower λ · D + bits, by `how` much;
     /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 160 gradient steps.
     ///
     /// # Errors
@@ -120,14 +159,15 @@ impl Encoder {
             }
             let below = latents.get(at + 1).map(|below| self.coded(below).1);
             let neighbours = [above.as_ref(), below.as_ref()];
-            let (plain, y_hat) = self.cost(&strips[at], &latents[at], neighbours);
+            let metric = how.metric;
+            let (plain, y_hat) = self.cost(&strips[at], &latents[at], neighbours, metric);
             let moved = self.descend(&strips[at], &latents[at], neighbours.map(|n| n.is_some()), how)?;
             let start = latents[at].y.clone();
             let mut best = (plain, y_hat, start.clone());
             // The way may have gone too far: half of it, and so on while that is better.
             for share in [1.0, 0.5, 0.25] {
                 latents[at].y = between(&start, &moved, share);
-                let (cost, y_hat) = self.cost(&strips[at], &latents[at], neighbours);
+                let (cost, y_hat) = self.cost(&strips[at], &latents[at], neighbours, metric);
                 if cost < best.0 {
                     best = (cost, y_hat, latents[at].y.clone());
                 } else if best.0 < plain {
@@ -167,8 +207,14 @@ impl Encoder {
         (bits, y_hat)
     }
 
-    /// λ/3 · squared error + bits of a strip, and its ŷ. The error is that of all pixels that the strip bears on.
-    fn cost(&self, strip: &Strip<'_>, latents: &Latents, [above, below]: [Option<&Map>; 2]) -> (f64, Map) {
+    /// λ · D · pixels + bits of a strip, and its ŷ. The distortion is that of all pixels that the strip bears on.
+    fn cost(
+        &self,
+        strip: &Strip<'_>,
+        latents: &Latents,
+        [above, below]: [Option<&Map>; 2],
+        metric: Metric,
+    ) -> (f64, Map) {
         let (bits, y_hat) = self.coded(latents);
         let first = above.map(|map| map.rows(map.dims.h.saturating_sub(NEIGHBOUR)..map.dims.h));
         let last = below.map(|map| map.rows(0..map.dims.h.min(NEIGHBOUR)));
@@ -190,12 +236,17 @@ impl Encoder {
             |neighbour: &Option<Map>| neighbour.as_ref().map_or(0, |map| 16 * (map.dims.h / 2) * width * 3);
         let counted = skip(&first)..rgb.len() - if end == height { 0 } else { skip(&last) };
         let original = &image.rgb[start * width * 3..];
-        let error: u64 = rgb[counted.clone()]
-            .iter()
-            .zip(&original[counted])
-            .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
-            .sum();
-        (self.lambda(latents) / 3.0 * error as f64 + bits, y_hat)
+        let (original, decoded) = (&original[counted.clone()], &rgb[counted]);
+        let pairs = decoded.iter().zip(original);
+        let error: u64 = pairs.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+        let structure = metric.structure();
+        let mut distortion = (1.0 - structure) / 3.0 * error as f64;
+        if structure > 0.0 {
+            let pixels = decoded.len() / 3;
+            let dissimilarity = dissimilarity_of_bytes(original, decoded, width, pixels / width);
+            distortion += structure * IN_SQUARES * dissimilarity * pixels as f64;
+        }
+        (self.lambda(latents) * distortion + bits, y_hat)
     }
 
     fn lambda(&self, latents: &Latents) -> f64 {
@@ -230,7 +281,7 @@ impl Encoder {
 
     /// Gradient descent (Adam, with one scale for all) on one tile: its y, margin included.
     fn tile(&self, scene: &Scene<'_>, tile: &Tile, how: &Refinement<'_>) -> Result<Map> {
-        let graph = Graph::new(self, scene, tile)?;
+        let graph = Graph::new(self, scene, tile, how.metric)?;
         let mut y = crop(&scene.latents.y, tile);
         let free = free(scene, tile, y.dims);
         let (mut first, mut second) = (vec![0.0f32; y.data.len()], 0.0f64);
@@ -272,12 +323,14 @@ struct Graph<'a> {
     original: Tensor,
     /// 1 for pixels that count.
     counts: Tensor,
-    /// λ/3 · 127.5²: what a squared error of −1..=1 values costs in bits.
+    /// What a squared error of −1..=1 values costs in bits.
     price: f64,
+    /// What a dissimilarity of 1 costs in bits, over all pixels.
+    structure_price: f64,
 }
 
 impl<'a> Graph<'a> {
-    fn new(encoder: &'a Encoder, scene: &Scene<'_>, tile: &Tile) -> Result<Graph<'a>> {
+    fn new(encoder: &'a Encoder, scene: &Scene<'_>, tile: &Tile, metric: Metric) -> Result<Graph<'a>> {
         let device = &Device::Cpu;
         let quality = scene.latents.quality;
         let tensor = |map: &Map| {
@@ -287,6 +340,8 @@ impl<'a> Graph<'a> {
         let inverse: Vec<f32> = encoder.model().log_gain(quality).iter().map(|g| (-g).exp()).collect();
         let channels = inverse.len();
         let (original, counts) = pixels(scene, tile);
+        let (structure, lambda) = (metric.structure(), encoder.lambda(scene.latents));
+        let area = (counts.dims.h * counts.dims.w) as f64;
         Ok(Graph {
             refiner: encoder.refiner(),
             features: tensor(&crop(&scene.features, tile))?,
@@ -295,7 +350,8 @@ impl<'a> Graph<'a> {
             inverse_gain: Tensor::from_vec(inverse, (1, 1, 1, channels), device)?,
             original: tensor(&original)?,
             counts: tensor(&counts)?,
-            price: encoder.lambda(scene.latents) / 3.0 * 127.5 * 127.5,
+            price: (1.0 - structure) * lambda / 3.0 * 127.5 * 127.5,
+            structure_price: structure * lambda * IN_SQUARES * area,
         })
     }
 
@@ -312,8 +368,14 @@ impl<'a> Graph<'a> {
         let bits = (residual * Tensor::from_vec(slopes, (1, h, w, c), &Device::Cpu)?)?.sum_all()?;
         let x_hat =
             nn::run(&self.refiner.synthesis, p, &y_hat.broadcast_mul(&self.inverse_gain)?, &self.knots)?;
-        let error = ((x_hat - &self.original)?.broadcast_mul(&self.counts)?).sqr()?.sum_all()?;
-        let mut gradients = ((error * self.price)? + bits)?.backward()?;
+        let error = (x_hat - &self.original)?.broadcast_mul(&self.counts)?;
+        let mut cost = ((error.sqr()?.sum_all()? * self.price)? + bits)?;
+        if self.structure_price > 0.0 {
+            // What does not count is as the original.
+            let dissimilarity = dissimilarity(&self.original, &(&self.original + error)?)?;
+            cost = (cost + (dissimilarity.sum_all()? * self.structure_price)?)?;
+        }
+        let mut gradients = cost.backward()?;
         let gradient = gradients.remove(y.as_tensor()).expect("the cost depends on y");
         gradient.flatten_all()?.to_vec1()
     }

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bottleneck_model::ingest::{self, Options};
 use bottleneck_model::target::{Search, TargetSearch};
-use bottleneck_model::{ModelId, Quality, Refinement, psnr};
+use bottleneck_model::{Metric, ModelId, Quality, Refinement, psnr};
 use bottleneck_proto::http::{
     HEADER_BPP, HEADER_HEIGHT, HEADER_MODEL, HEADER_PSNR, HEADER_WIDTH, MEDIA_TYPE,
 };
@@ -209,6 +209,7 @@ async fn refined(
         let _turn = turn;
         let how = Refinement {
             effort,
+            metric: Metric::default(),
             deadline: Instant::now().checked_add(limit),
             stop: Some(&stop),
             progress: None,

@@ -1,7 +1,7 @@
 //! Codecs as subjects of an evaluation: this one with any of its models, and whatever else implements [`Codec`].
 
 use super::peers::{PeerError, Workbench};
-use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Quality, Refinement};
+use crate::{DecodeError, EncodeError, Encoder, Image, Limits, Metric, Quality, Refinement};
 
 /// Why a codec could not encode a picture, or decode what it had encoded.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,7 @@ pub struct Bottleneck {
     encoder: Encoder,
     qualities: Vec<Quality>,
     effort: u8,
+    metric: Metric,
 }
 
 impl Bottleneck {
@@ -82,7 +83,12 @@ impl Bottleneck {
     pub fn new(name: &str, encoder: Encoder, qualities: Vec<Quality>, effort: u8) -> Bottleneck {
         let model = encoder.model();
         let version = format!("profile {}, model {}, effort {effort}", model.profile(), model.id());
-        Bottleneck { name: name.to_owned(), version, encoder, qualities, effort }
+        Bottleneck { name: name.to_owned(), version, encoder, qualities, effort, metric: Metric::default() }
+    }
+
+    /// The same, refining for another metric.
+    pub fn refined_for(self, metric: Metric) -> Bottleneck {
+        Bottleneck { metric, ..self }
     }
 
     /// The encoder, and by its model the decoder.
@@ -112,7 +118,7 @@ impl Codec for Bottleneck {
     fn encode(&self, picture: &Workbench<'_>, setting: f64) -> Result<Vec<u8>, CodecError> {
         let quality = Quality::from_percent(setting)
             .ok_or_else(|| CodecError::Refused(format!("a quality is 0 to 100, not {setting}")))?;
-        let how = Refinement { effort: self.effort, ..Refinement::default() };
+        let how = Refinement { effort: self.effort, metric: self.metric, ..Refinement::default() };
         Ok(self.encoder.encode_refined(picture.image(), quality, &how)?)
     }
 

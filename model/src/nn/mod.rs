@@ -2,6 +2,7 @@
 
 pub(crate) mod latents;
 pub(crate) mod ops;
+pub(crate) mod structure;
 #[cfg(all(test, feature = "train"))]
 mod tests;
 

@@ -7,12 +7,20 @@ fn tiny() -> Encoder {
     Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap()
 }
 
-/// λ · MSE + bpp of the file, by the decoder that users have, times the pixels.
-fn cost(encoder: &Encoder, image: &Image, quality: Quality, file: &[u8]) -> f64 {
+/// λ · D + bpp of the file, by the decoder that users have, times the pixels.
+fn cost_in(metric: Metric, encoder: &Encoder, image: &Image, quality: Quality, file: &[u8]) -> f64 {
     let decoded = decode(file, encoder.model(), &Limits::default()).unwrap();
     let error: u64 = decoded.rgb.iter().zip(&image.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
     let lambda = encoder.model().architecture.lambda_at(crate::quality::position(quality));
-    f64::from(lambda) / 3.0 * error as f64 + 8.0 * file.len() as f64
+    let (width, height) = (image.width as usize, image.height as usize);
+    let squares = (1.0 - metric.structure()) / 3.0 * error as f64;
+    let structure = dissimilarity_of_bytes(&image.rgb, &decoded.rgb, width, height) * (width * height) as f64;
+    let distortion = squares + metric.structure() * IN_SQUARES * structure;
+    f64::from(lambda) * distortion + 8.0 * file.len() as f64
+}
+
+fn cost(encoder: &Encoder, image: &Image, quality: Quality, file: &[u8]) -> f64 {
+    cost_in(Metric::default(), encoder, image, quality, file)
 }
 
 fn refined(encoder: &Encoder, image: &Image, quality: Quality, effort: u8) -> Vec<u8> {
@@ -25,9 +33,14 @@ fn effort_lowers_the_cost() {
     let encoder = tiny();
     let image = test_picture(200, 130);
     for quality in [6_000, 30_000, 60_000].map(Quality) {
-        let plain = cost(&encoder, &image, quality, &encoder.encode(&image, quality).unwrap());
-        let better = cost(&encoder, &image, quality, &refined(&encoder, &image, quality, 6));
-        assert!(better < 0.999 * plain, "{plain} became {better} at {quality:?}");
+        let plain = encoder.encode(&image, quality).unwrap();
+        for metric in [Metric::Psnr, Metric::Mixed, Metric::Ssimulacra2Proxy] {
+            let how = Refinement { effort: 6, metric, ..Refinement::default() };
+            let better = encoder.encode_refined(&image, quality, &how).unwrap();
+            let [plain, better] =
+                [&plain, &better].map(|file| cost_in(metric, &encoder, &image, quality, file));
+            assert!(better < 0.999 * plain, "{plain} became {better} at {quality:?} for {metric:?}");
+        }
     }
 }
 
@@ -67,7 +80,7 @@ fn what_is_stopped_keeps_the_best_so_far() {
         assert!((share - 1.0 / 3.0).abs() < 1e-9);
         stop.store(true, Ordering::Relaxed);
     };
-    let how = Refinement { effort: 5, stop: Some(&stop), progress: Some(&progress), deadline: None };
+    let how = Refinement { effort: 5, stop: Some(&stop), progress: Some(&progress), ..Refinement::default() };
     let stopped = encoder.encode_refined(&image, quality, &how).unwrap();
     assert_eq!(calls.into_inner(), 1);
     let plain = encoder.encode(&image, quality).unwrap();

@@ -248,6 +248,12 @@ fn check(s: &Settings) -> Result<(), FitError> {
             s.batch, s.workers
         )));
     }
+    if !(0.0..1.0).contains(&s.weights.structure) {
+        return Err(FitError::Settings(format!(
+            "--structure is {}; it must be 0 or more and less than 1",
+            s.weights.structure
+        )));
+    }
     s.architecture.check().map_err(FitError::Settings)
 }
 

@@ -4,6 +4,7 @@ use super::rate::{gaussian_bits, logistic_bits};
 use crate::architecture::Architecture;
 use crate::network::{Layer, Network};
 use crate::nn::latents::{LatentGraph, straight_through};
+use crate::nn::structure::{self, dissimilarity};
 use crate::nn::{self, Parameters, ops, parameter};
 use crate::scale::{ACTIVATION_MAX, QUALITY_SHIFT, QUALITY_UNIT};
 use candle_core::{D, Device, Result, Tensor};
@@ -30,8 +31,8 @@ pub(super) struct Pass {
     pub(super) bpp: Tensor,
     /// Mean squared error on the 0..=255 scale.
     pub(super) mse: Tensor,
-    /// The difference of the pictures, (N, H, W, 3) on the −1..=1 scale.
-    error: Tensor,
+    /// What went in and what came out, (N, H, W, 3) on the −1..=1 scale.
+    pictures: [Tensor; 2],
     /// How far the decoded picture's steps across patch borders stand out from its other steps, on the same
     /// scale: see [`blocking`].
     pub(super) blocking: Tensor,
@@ -42,13 +43,10 @@ pub(super) struct Pass {
 pub struct Weights {
     /// Weight of steps across patch borders that stand out: keeps a block grid from showing.
     pub border: f64,
-    /// Weight of errors along luma (BT.601) against those across it; 1 is plain squared error. The weights of all three axes
-    /// have a mean of 1.
-    pub luma: f64,
+    /// Share, 0 up to less than 1, of structural dissimilarity in the distortion; the rest is squared error, which alone
+    /// holds colours and brightness.
+    pub structure: f64,
 }
-
-/// Where eyes see best, as a unit vector in R′G′B′: BT.601's luma.
-const LUMA: [f32; 3] = [0.447_232, 0.878_013, 0.170_517];
 
 /// How quantisation is stood in for.
 pub(super) enum Quantiser<'a> {
@@ -108,7 +106,7 @@ impl Codec {
         let error = (x - &x_hat)?;
         let mse = (per_picture(&error.sqr()?)? * (MSE_SCALE / (3.0 * pixels)))?;
         let blocking = (blocking(&x_hat)? * MSE_SCALE)?;
-        Ok(Pass { bpp, mse, error, blocking })
+        Ok(Pass { bpp, mse, pictures: [x.clone(), x_hat], blocking })
     }
 
     /// Scale levels (N, H/16, W/16, y) from z: the float twin of `scale.rs`.
@@ -138,7 +136,7 @@ impl Codec {
     }
 
     /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with
-    /// D = weighted MSE + `border` · [`blocking`].
+    /// D = (1 − `structure`) · MSE + `structure` · [`structure::IN_SQUARES`] · dissimilarity + `border` · [`blocking`].
     pub(super) fn loss(&self, pass: &Pass, positions: &[f32], weigh: Weights) -> Result<Tensor> {
         let device: &Device = pass.bpp.device();
         let n = positions.len();
@@ -147,21 +145,14 @@ impl Codec {
         let weights: Vec<f32> = lambdas.iter().map(|l| (middle / l).sqrt()).collect();
         let lambdas = Tensor::from_vec(lambdas, n, device)?;
         let weights = Tensor::from_vec(weights, n, device)?;
-        let distortion = (squared(pass, weigh.luma)? + (&pass.blocking * weigh.border)?)?;
+        let mut distortion = ((&pass.mse * (1.0 - weigh.structure))? + (&pass.blocking * weigh.border)?)?;
+        if weigh.structure > 0.0 {
+            let [x, x_hat] = &pass.pictures;
+            distortion =
+                (distortion + (dissimilarity(x, x_hat)? * (weigh.structure * structure::IN_SQUARES))?)?;
+        }
         (((distortion * lambdas)? + &pass.bpp)? * weights)?.mean_all()
     }
-}
-
-/// Mean squared error, with errors in luma weighted: (N).
-fn squared(pass: &Pass, luma: f64) -> Result<Tensor> {
-    if luma == 1.0 {
-        return Ok(pass.mse.clone());
-    }
-    let (n, h, w, _) = pass.error.dims4()?;
-    let axis = Tensor::from_slice(&LUMA, (3, 1), pass.error.device())?;
-    let along = pass.error.reshape((n * h * w, 3))?.matmul(&axis)?.sqr()?;
-    let along = (along.reshape((n, h * w))?.mean(1)? * (MSE_SCALE / 3.0))?;
-    (&pass.mse + (along * (luma - 1.0))?)? * (3.0 / (luma + 2.0))
 }
 
 impl Quantiser<'_> {
@@ -204,21 +195,6 @@ fn blocking(x_hat: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_in_luma_weigh_as_told() {
-        let error = |rgb: [f32; 3]| {
-            let error = Tensor::from_vec(rgb.repeat(4), (1, 2, 2, 3), &Device::Cpu).unwrap();
-            let mse = ((error.sqr().unwrap().mean_all().unwrap() * MSE_SCALE).unwrap()).reshape(1).unwrap();
-            let pass = Pass { bpp: mse.clone(), blocking: mse.clone(), mse, error };
-            squared(&pass, 4.0).unwrap().to_vec1::<f32>().unwrap()[0] / MSE_SCALE as f32 * 3.0
-        };
-        // Weights 2, 1/2 and 1/2: along the axis, and across it.
-        assert!((error(LUMA) - 2.0).abs() < 1e-4, "{}", error(LUMA));
-        let across = error([LUMA[1], -LUMA[0], 0.0]);
-        let length = LUMA[0].powi(2) + LUMA[1].powi(2);
-        assert!((across / length - 0.5).abs() < 1e-4, "{across}");
-    }
 
     #[test]
     fn blocking_sees_blocks_and_not_slopes() {

@@ -24,7 +24,7 @@ pub(crate) struct Eigenbasis {
 }
 
 /// The bases of a matrix's rows and columns; `None` for a side that is too large.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Bases {
     pub(crate) left: Option<Eigenbasis>,
     pub(crate) right: Option<Eigenbasis>,

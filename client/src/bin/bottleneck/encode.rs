@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use bottleneck_client::Image;
 use bottleneck_model::ingest::{self, Options, parse_background};
 use bottleneck_model::target::{Search, largest_within};
-use bottleneck_model::{Backend, Encoder, Quality, Refinement, WITHOUT_IDLE_THREADS, restart_with};
+use bottleneck_model::{Backend, Encoder, Metric, Quality, Refinement, WITHOUT_IDLE_THREADS, restart_with};
 use clap::{Args, ValueEnum};
 
 use crate::files::{self, Output};
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Time to spend on a better code, 0 to 9: the latents of the picture are refined
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     effort: u8,
+    /// What --effort refines for: mixed (what the built-in models were trained for), psnr or ssimulacra2-proxy
+    #[arg(long, value_name = "METRIC", default_value = "mixed")]
+    metric: Metric,
     /// Ends refining a code after so many seconds, with the best found until then
     #[arg(long, value_name = "S", value_parser = positive)]
     max_seconds: Option<f64>,
@@ -147,6 +150,7 @@ fn encode(encoder: &Encoder, image: &Image, arguments: &Arguments) -> anyhow::Re
         let limit = arguments.max_seconds.map(Duration::from_secs_f64);
         let how = Refinement {
             effort: arguments.effort,
+            metric: arguments.metric,
             deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
             progress: Some(&share),
             ..Refinement::default()

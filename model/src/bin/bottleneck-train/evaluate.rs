@@ -10,7 +10,7 @@ use bottleneck_model::evaluate::peers::{Peer, PeerTool};
 use bottleneck_model::evaluate::picture::list_pictures;
 use bottleneck_model::evaluate::report::Report;
 use bottleneck_model::evaluate::{BOTTLENECK, evaluate};
-use bottleneck_model::{Backend, Encoder, Quality};
+use bottleneck_model::{Backend, Encoder, Metric, Quality};
 
 /// Measures rate and distortion on a folder of pictures: real file bytes, pictures from each codec's decoder.
 #[derive(clap::Args, Debug)]
@@ -28,6 +28,9 @@ pub(crate) struct EvaluateArgs {
     /// Time to spend on better codes, 0 to 9
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     effort: u8,
+    /// What --effort refines for: mixed (what the built-in models were trained for), psnr or ssimulacra2-proxy
+    #[arg(long, value_name = "METRIC", default_value = "mixed")]
+    metric: Metric,
     /// Folder of published rate–distortion points (JSON) to compare with, if the
     /// pictures are the 24 of the Kodak set, which they were measured on
     #[arg(long, value_name = "DIR")]
@@ -104,7 +107,7 @@ pub(crate) fn run(args: EvaluateArgs) -> anyhow::Result<()> {
                 Encoder::from_bytes(&bytes, Backend::Cpu).with_context(|| path.display().to_string())?
             }
         };
-        Some(Bottleneck::new(BOTTLENECK, encoder, args.qualities, args.effort))
+        Some(Bottleneck::new(BOTTLENECK, encoder, args.qualities, args.effort).refined_for(args.metric))
     };
 
     let terminal = std::io::stderr().is_terminal();

@@ -57,10 +57,10 @@ pub(crate) struct FitArgs {
     /// Weight in the distortion of steps across patch borders that stand out: keeps a block grid from showing.
     #[arg(long, default_value_t = 0.15)]
     border: f64,
-    /// Weight of errors in luma against those in the two colour axes; 1 is plain squared error. More spends bits where
-    /// eyes see best, and loses PSNR over RGB.
-    #[arg(long, default_value_t = 1.0)]
-    luma: f64,
+    /// Share, 0 up to less than 1, of structural dissimilarity in the distortion; the rest is squared error. More spends
+    /// bits where eyes see best, and loses PSNR.
+    #[arg(long, default_value_t = 0.0)]
+    structure: f64,
     /// Decoupled weight decay.
     #[arg(long, default_value_t = 1e-4)]
     weight_decay: f64,
@@ -170,7 +170,7 @@ fn settings(args: &FitArgs) -> anyhow::Result<Settings> {
         final_rate: args.final_rate,
         warm_up: args.warm_up,
         hold: args.hold,
-        weights: Weights { border: args.border, luma: args.luma },
+        weights: Weights { border: args.border, structure: args.structure },
         weight_decay: args.weight_decay,
         clip: args.clip,
         average: args.average,
