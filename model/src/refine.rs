@@ -1,9 +1,11 @@
-//! Better latents for more time: y is moved down the gradient of its own picture's rate–distortion cost, as the
-//! trainer computes it (Yang, Bamler & Mandt 2020: closing the amortisation gap of the encoder). z stays.
+//! Better latents for more time: symbols of y are moved to where their own picture's rate–distortion cost is lower
+//! (Yang, Bamler & Mandt 2020: closing the amortisation gap of the encoder). z stays.
 //!
 //! A picture is refined by strips, in tiles with a margin, so that memory is bounded. What the tiles do is an
 //! approximation near their borders; whether a strip is kept is decided by the decoder itself.
 
+mod graph;
+mod search;
 mod tiles;
 
 use crate::encode::{EncodeError, Encoder, Latents, Strip};
@@ -12,19 +14,18 @@ use crate::kernels::Dims;
 use crate::latents::features;
 use crate::network::Network;
 use crate::nn::latents::LatentGraph;
-use crate::nn::ops::with_values;
-use crate::nn::structure::{IN_SQUARES, dissimilarity, dissimilarity_of_bytes};
+use crate::nn::structure::{IN_SQUARES, dissimilarity_of_bytes};
 use crate::nn::{self, Parameters};
-use crate::pixels::to_network;
 use crate::plain::{Map, Scratch};
 use crate::weights::floats_of;
 use bottleneck_proto::STRIP_ROWS;
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{Device, Result};
+use graph::{Graph, free};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tiles::{Tile, crop, paste, tiles};
+use tiles::{crop, paste, tiles};
 
 /// What a picture is refined for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,13 +87,13 @@ impl Refinement<'_> {
             || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    fn iterations(&self) -> i32 {
-        ITERATIONS[usize::from(self.effort.min(Refinement::MAX_EFFORT))]
+    fn looks(&self) -> u32 {
+        LOOKS[usize::from(self.effort.min(Refinement::MAX_EFFORT))]
     }
 }
 
-/// Gradient steps of each effort.
-const ITERATIONS: [i32; 10] = [0, 1, 2, 4, 7, 11, 18, 35, 75, 160];
+/// Gradients of each effort.
+const LOOKS: [u32; 10] = [0, 2, 3, 4, 7, 11, 18, 35, 75, 160];
 /// Cells at a strip's border with another that are not changed: their pixels depend on both strips.
 const FROZEN: usize = 2;
 /// Rows of a neighbour's ŷ that the cost of a strip is measured with; those nearest are counted.
@@ -121,10 +122,15 @@ impl Slopes {
         Slopes(slopes)
     }
 
-    /// Bits are taken as linear between integers: the slope that rounding with uniform noise sees on average.
-    fn at(&self, residual: f32) -> f32 {
-        let below = residual.floor().clamp(f32::from(-Slopes::REACH), f32::from(Slopes::REACH - 1));
+    /// From a symbol to the next.
+    fn above(&self, symbol: f32) -> f32 {
+        let below = symbol.clamp(f32::from(-Slopes::REACH), f32::from(Slopes::REACH - 1));
         self.0[(below as i32 + i32::from(Slopes::REACH)) as usize]
+    }
+
+    /// To a symbol from the one before.
+    fn below(&self, symbol: f32) -> f32 {
+        self.above(symbol - 1.0)
     }
 }
 
@@ -142,7 +148,7 @@ struct Scene<'a> {
 
 impl Encoder {
     /// Moves y of a picture's strips (all of them, from the top) towards a lower λ · D + bits, by `how` much;
-    /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 160 gradient steps.
+    /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 160 gradients.
     ///
     /// # Errors
     /// Failures of the tensor library.
@@ -161,7 +167,7 @@ impl Encoder {
             let neighbours = [above.as_ref(), below.as_ref()];
             let metric = how.metric;
             let (plain, y_hat) = self.cost(&strips[at], &latents[at], neighbours, metric);
-            let moved = self.descend(&strips[at], &latents[at], neighbours.map(|n| n.is_some()), how)?;
+            let moved = self.search(&strips[at], &latents[at], neighbours.map(|n| n.is_some()), how)?;
             let start = latents[at].y.clone();
             let mut best = (plain, y_hat, start.clone());
             // The way may have gone too far: half of it, and so on while that is better.
@@ -254,7 +260,7 @@ impl Encoder {
     }
 
     /// Refined y of a strip.
-    fn descend(
+    fn search(
         &self,
         strip: &Strip<'_>,
         latents: &Latents,
@@ -270,114 +276,20 @@ impl Encoder {
         let scene = Scene { strip, latents, features, levels: level_map, neighbours };
 
         let tiles = tiles(latents.y.dims);
-        let refined =
-            tiles.par_iter().map(|tile| self.tile(&scene, tile, how)).collect::<Result<Vec<_>>>()?;
+        let refined = tiles
+            .par_iter()
+            .map(|tile| {
+                let graph = Graph::new(self, &scene, tile, how.metric)?;
+                let y = crop(&scene.latents.y, tile);
+                let free = free(&scene, tile, y.dims);
+                search::refined(&graph, y, &free, how)
+            })
+            .collect::<Result<Vec<_>>>()?;
         let mut y = latents.y.clone();
         for (tile, values) in tiles.iter().zip(&refined) {
             paste(values, tile, &mut y);
         }
         Ok(y)
-    }
-
-    /// Gradient descent (Adam, with one scale for all) on one tile: its y, margin included.
-    fn tile(&self, scene: &Scene<'_>, tile: &Tile, how: &Refinement<'_>) -> Result<Map> {
-        let graph = Graph::new(self, scene, tile, how.metric)?;
-        let mut y = crop(&scene.latents.y, tile);
-        let free = free(scene, tile, y.dims);
-        let (mut first, mut second) = (vec![0.0f32; y.data.len()], 0.0f64);
-        let count = how.iterations();
-        let (decay, decay_second) = (0.8f32, 0.9f64);
-        for iteration in 0..count {
-            if how.over() {
-                break;
-            }
-            let gradient = graph.gradient(&y)?;
-            let square = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>() / gradient.len() as f64;
-            second = decay_second * second + (1.0 - decay_second) * square;
-            let scale = (second / (1.0 - decay_second.powi(iteration + 1))).sqrt().max(1e-12) as f32;
-            let bias = 1.0 - decay.powi(iteration + 1);
-            let along = f64::from(iteration) / f64::from(count);
-            let cosine = 0.5 + 0.5 * (std::f64::consts::PI * along).cos();
-            let step = (STEP * f64::from(count).powf(-0.6) * cosine) as f32;
-            for (((y, m), g), &free) in y.data.iter_mut().zip(&mut first).zip(gradient).zip(&free) {
-                *m = decay * *m + (1.0 - decay) * g;
-                if free {
-                    *y -= step * (*m / bias / scale).clamp(-5.0, 5.0);
-                }
-            }
-        }
-        Ok(y)
-    }
-}
-
-/// Length of the first step for one iteration, in quantiser steps for a gradient of the mean size.
-const STEP: f64 = 0.06;
-
-/// The cost of a tile as a function of its y.
-struct Graph<'a> {
-    refiner: &'a Refiner,
-    features: Tensor,
-    levels: Vec<u8>,
-    knots: Tensor,
-    inverse_gain: Tensor,
-    original: Tensor,
-    /// 1 for pixels that count.
-    counts: Tensor,
-    /// What a squared error of −1..=1 values costs in bits.
-    price: f64,
-    /// What a dissimilarity of 1 costs in bits, over all pixels.
-    structure_price: f64,
-}
-
-impl<'a> Graph<'a> {
-    fn new(encoder: &'a Encoder, scene: &Scene<'_>, tile: &Tile, metric: Metric) -> Result<Graph<'a>> {
-        let device = &Device::Cpu;
-        let quality = scene.latents.quality;
-        let tensor = |map: &Map| {
-            let Dims { h, w, c } = map.dims;
-            Tensor::from_slice(&map.data, (1, h, w, c), device)
-        };
-        let inverse: Vec<f32> = encoder.model().log_gain(quality).iter().map(|g| (-g).exp()).collect();
-        let channels = inverse.len();
-        let (original, counts) = pixels(scene, tile);
-        let (structure, lambda) = (metric.structure(), encoder.lambda(scene.latents));
-        let area = (counts.dims.h * counts.dims.w) as f64;
-        Ok(Graph {
-            refiner: encoder.refiner(),
-            features: tensor(&crop(&scene.features, tile))?,
-            levels: crop(&scene.levels, tile).data.iter().map(|&level| level as u8).collect(),
-            knots: nn::knot_weights(&[crate::quality::position(quality)], device)?,
-            inverse_gain: Tensor::from_vec(inverse, (1, 1, 1, channels), device)?,
-            original: tensor(&original)?,
-            counts: tensor(&counts)?,
-            price: (1.0 - structure) * lambda / 3.0 * 127.5 * 127.5,
-            structure_price: structure * lambda * IN_SQUARES * area,
-        })
-    }
-
-    /// Gradient of the cost at `y`: rounding counts as the identity.
-    fn gradient(&self, y: &Map) -> Result<Vec<f32>> {
-        let Dims { h, w, c } = y.dims;
-        let p = &self.refiner.parameters;
-        let y = Var::from_slice(&y.data, (1, h, w, c), &Device::Cpu)?;
-        let (residual, y_hat) = self.refiner.latents.run(p, y.as_tensor(), &self.features, &self.knots)?;
-        let tables = &self.refiner.slopes;
-        let slopes: Vec<f32> = with_values([&residual], |[r]| {
-            Ok(r.iter().zip(&self.levels).map(|(&r, &level)| tables[usize::from(level)].at(r)).collect())
-        })?;
-        let bits = (residual * Tensor::from_vec(slopes, (1, h, w, c), &Device::Cpu)?)?.sum_all()?;
-        let x_hat =
-            nn::run(&self.refiner.synthesis, p, &y_hat.broadcast_mul(&self.inverse_gain)?, &self.knots)?;
-        let error = (x_hat - &self.original)?.broadcast_mul(&self.counts)?;
-        let mut cost = ((error.sqr()?.sum_all()? * self.price)? + bits)?;
-        if self.structure_price > 0.0 {
-            // What does not count is as the original.
-            let dissimilarity = dissimilarity(&self.original, &(&self.original + error)?)?;
-            cost = (cost + (dissimilarity.sum_all()? * self.structure_price)?)?;
-        }
-        let mut gradients = cost.backward()?;
-        let gradient = gradients.remove(y.as_tensor()).expect("the cost depends on y");
-        gradient.flatten_all()?.to_vec1()
     }
 }
 
@@ -385,55 +297,6 @@ impl<'a> Graph<'a> {
 fn between(start: &Map, end: &Map, share: f32) -> Map {
     let data = start.data.iter().zip(&end.data).map(|(a, b)| a + share * (b - a)).collect();
     Map { dims: start.dims, data }
-}
-
-/// Which values of a tile may change.
-fn free(scene: &Scene<'_>, tile: &Tile, dims: Dims) -> Vec<bool> {
-    let height = scene.latents.y.dims.h;
-    let [above, below] = scene.neighbours;
-    let mut free = Vec::with_capacity(dims.len());
-    for row in tile.seen[0].clone() {
-        let frozen = (above && row < FROZEN) || (below && row + FROZEN >= height);
-        for column in tile.seen[1].clone() {
-            let own = tile.own[0].contains(&row) && tile.own[1].contains(&column);
-            free.extend(std::iter::repeat_n(own && !frozen, dims.c));
-        }
-    }
-    free
-}
-
-/// The pixels that a tile sees (rows, columns, 3), and 1 for those that count (rows, columns, 1): not those beyond
-/// the picture, nor those of the outermost cells at borders where the picture goes on.
-fn pixels(scene: &Scene<'_>, tile: &Tile) -> (Map, Map) {
-    let image = scene.strip.image();
-    let (width, height) = (image.width as usize, image.height as usize);
-    let dims = scene.latents.y.dims;
-    let [rows, columns] = &tile.seen;
-    let start = scene.strip.index() * STRIP_ROWS as usize;
-    let (h, w) = (16 * rows.len(), 16 * columns.len());
-    let (mut original, mut counts) = (Map::zeros(h, w, 3), Map::zeros(h, w, 1));
-    let [above, below] = scene.neighbours;
-    let inner = [
-        (above || rows.start > 0, below || rows.end < dims.h, h),
-        (columns.start > 0, columns.end < dims.w, w),
-    ];
-    let counted = |at: usize, (before, after, length): (bool, bool, usize)| {
-        !(before && at < 16 || after && at + 16 >= length)
-    };
-    for row in 0..h {
-        let y = start + 16 * rows.start + row;
-        for column in 0..w {
-            let x = 16 * columns.start + column;
-            let from = (y.min(height - 1) * width + x.min(width - 1)) * 3;
-            let to = row * w + column;
-            for channel in 0..3 {
-                original.data[3 * to + channel] = to_network(image.rgb[from + channel]);
-            }
-            let counts_here = y < height && x < width && counted(row, inner[0]) && counted(column, inner[1]);
-            counts.data[to] = f32::from(u8::from(counts_here));
-        }
-    }
-    (original, counts)
 }
 
 #[cfg(test)]

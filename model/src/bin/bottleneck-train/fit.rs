@@ -59,7 +59,7 @@ pub(crate) struct FitArgs {
     border: f64,
     /// Share, 0 up to less than 1, of structural dissimilarity in the distortion; the rest is squared error. More spends
     /// bits where eyes see best, and loses PSNR.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.7)]
     structure: f64,
     /// Decoupled weight decay.
     #[arg(long, default_value_t = 1e-4)]
