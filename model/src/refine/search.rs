@@ -10,8 +10,6 @@ use candle_core::Result;
 const PROBED: u64 = 12;
 /// What a place's curvature is held to be before it is seen: this many symbols of the mean.
 const PRIOR: f64 = 20.0;
-/// Rounds after which only half of the symbols may move at once: those that go back and forth together part.
-const TOGETHER: u32 = 4;
 
 /// The y of a tile with cheaper symbols where they are `free`.
 pub(super) fn refined(graph: &Graph<'_>, mut y: Map, free: &[bool], how: &Refinement<'_>) -> Result<Map> {
@@ -19,7 +17,7 @@ pub(super) fn refined(graph: &Graph<'_>, mut y: Map, free: &[bool], how: &Refine
     y.data.copy_from_slice(&now.rounded);
     let mut curvature = Curvature::new(y.dims.c, y.data.len() / y.dims.c);
     let mut moves = vec![0.0; y.data.len()];
-    for (at, step) in moves.iter_mut().enumerate().filter(|(at, _)| chance(*at, 0) % PROBED == 0) {
+    for (at, step) in moves.iter_mut().enumerate().filter(|(at, _)| drawn(*at)) {
         *step = -now.gradient[at].signum();
     }
     curvature.observe(&moves, &now, &graph.look(&moved(&y, &moves))?);
@@ -36,8 +34,7 @@ pub(super) fn refined(graph: &Graph<'_>, mut y: Map, free: &[bool], how: &Refine
         }
         let bends = curvature.all();
         for (at, step) in moves.iter_mut().enumerate() {
-            let may = free[at] && (round <= TOGETHER || chance(at, round) % 2 == 0);
-            *step = if may { cheaper(graph, &now, at, bends[at]) } else { 0.0 };
+            *step = if free[at] { cheaper(graph, &now, at, bends[at]) } else { 0.0 };
         }
         y = moved(&y, &moves);
     }
@@ -60,11 +57,11 @@ fn moved(y: &Map, moves: &[f32]) -> Map {
     Map { dims: y.dims, data: y.data.iter().zip(moves).map(|(y, step)| y + step).collect() }
 }
 
-/// An even draw for each symbol and round, the same in every run (SplitMix64).
-fn chance(at: usize, round: u32) -> u64 {
-    let mut bits = (at as u64 | u64::from(round) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits ^ bits >> 31
+/// Whether a symbol is probed, the same in every run (SplitMix64).
+fn drawn(at: usize) -> bool {
+    let bits = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    (bits ^ bits >> 31).is_multiple_of(PROBED)
 }
 
 /// How fast the gradient changes along a symbol, with whatever moved beside it: the product of what its channel and its
@@ -109,5 +106,29 @@ impl Curvature {
             all.extend(channels.iter().map(|channel| (channel * factor) as f32));
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curvature_is_what_channels_and_places_are_seen_to_have() {
+        let (channels, places) = ([1.0, 4.0, 9.0, 2.0], 100);
+        let truth = |at: usize| channels[at % 4] * if at / 4 % 10 == 3 { 3.0 } else { 1.0 };
+        let look = |gradient: Vec<f32>| Look { gradient, symbols: Vec::new(), rounded: Vec::new() };
+        let mut curvature = Curvature::new(4, places);
+        for round in 0..40 {
+            let moves: Vec<f32> = (0..4 * places).map(|at| [1.0, -1.0, 0.0][(at + round) % 3]).collect();
+            let after = moves.iter().enumerate().map(|(at, step)| step * truth(at)).collect();
+            curvature.observe(&moves, &look(vec![0.0; 4 * places]), &look(after));
+        }
+        let all = curvature.all();
+        // Relative to one another, but for what the prior holds back.
+        let ratio = |a: usize, b: usize| (all[a] / all[b]) / (truth(a) / truth(b));
+        for (a, b) in [(0, 1), (2, 3), (0, 12), (13, 50)] {
+            assert!((ratio(a, b) - 1.0).abs() < 0.3, "{a} against {b}: {}", ratio(a, b));
+        }
     }
 }
