@@ -58,33 +58,37 @@ pub(crate) fn gate_backward(x: &[f32], channels: usize, grad: &[f32]) -> Vec<f32
 /// Channels that the weight gradient keeps in registers at a time.
 const LANES: usize = 8;
 
-/// Gradients of [`super::depthwise3`] for one map: of `x`, and added into those of weight and bias.
+/// Gradients of [`super::depthwise3`] for one map, added into that of `x` and those of weight and bias, where they are
+/// asked for.
 pub(crate) fn depthwise3_backward(
     x: &[f32],
     dims: Dims,
     weight: &[f32],
     grad: &[f32],
     dx: &mut [f32],
-    dw: &mut [f32],
-    db: &mut [f32],
+    learnt: Option<(&mut [f32], &mut [f32])>,
 ) {
     assert_eq!(dims.c % LANES, 0, "depthwise gradients need a multiple of {LANES} channels");
     pulp::Arch::new().dispatch(
         #[inline(always)]
         || {
+            let (learns, (dw, db)) = (learnt.is_some(), learnt.unwrap_or_default());
             for row in 0..dims.h {
                 for first in (0..dims.c).step_by(LANES) {
-                    row_gradients(x, dims, weight, grad, row, first, dx, dw, db);
+                    match learns {
+                        true => row_gradients::<true>(x, dims, weight, grad, row, first, dx, dw, db),
+                        false => row_gradients::<false>(x, dims, weight, grad, row, first, dx, dw, db),
+                    }
                 }
             }
         },
     );
 }
 
-/// One output row, [`LANES`] channels from `first`.
+/// One output row, [`LANES`] channels from `first`; weight and bias where it `LEARNS`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
-fn row_gradients(
+fn row_gradients<const LEARNS: bool>(
     x: &[f32],
     dims: Dims,
     weight: &[f32],
@@ -109,13 +113,18 @@ fn row_gradients(
             let input = lanes(x, at);
             let out: &mut [f32; LANES] = (&mut dx[at..at + LANES]).try_into().unwrap();
             for i in 0..LANES {
-                sums[k][i] += g[i] * input[i];
+                if LEARNS {
+                    sums[k][i] += g[i] * input[i];
+                }
                 out[i] += g[i] * taps[k][i];
             }
         }
         for i in 0..LANES {
             sum[i] += g[i];
         }
+    }
+    if !LEARNS {
+        return;
     }
     for k in 0..9 {
         for i in 0..LANES {
@@ -153,6 +162,34 @@ pub(crate) fn unfold2_backward(grad: &[f32], dims: Dims, grow: bool, dx: &mut [f
             for (d, g) in dx[at * c..][..c].iter_mut().zip(grad) {
                 *d += g;
             }
+        }
+    }
+}
+
+/// Gradient of [`super::lapped_unshuffle`] of a map of `dims`, added into `dx`.
+pub(crate) fn lapped_unshuffle_backward(grad: &[f32], dims: Dims, k: usize, dx: &mut [f32]) {
+    let Dims { h, w, c } = dims;
+    for (at, grad) in grad.chunks_exact(c).enumerate() {
+        let (patch, dy, dx_at) = (at / (k * k), at / k % k, at % k);
+        let (row, column) = (patch / (w / k + 1), patch % (w / k + 1));
+        let y = (row * k + dy).saturating_sub(k / 2).min(h - 1);
+        let x = (column * k + dx_at).saturating_sub(k / 2).min(w - 1);
+        dx[(y * w + x) * c..][..c].iter_mut().zip(grad).for_each(|(d, g)| *d += g);
+    }
+}
+
+/// Gradient of [`super::lapped_shuffle`] of a map of `dims`; what it dropped has none.
+pub(crate) fn lapped_shuffle_backward(grad: &[f32], dims: Dims, k: usize, dx: &mut [f32]) {
+    let Dims { w, c, .. } = dims;
+    let (run, half) = (c / k, k / 2);
+    let pixel = run / k;
+    for (row, grad) in grad.chunks_exact((w - 1) * run).enumerate() {
+        let (patch, dy) = ((row + half) / k, (row + half) % k);
+        for column in 0..w {
+            let from = if column == 0 { half * pixel } else { 0 };
+            let to = if column == w - 1 { half * pixel } else { run };
+            let at = (column * run + from) - half * pixel;
+            dx[(patch * w + column) * c + dy * run..][from..to].copy_from_slice(&grad[at..at + to - from]);
         }
     }
 }

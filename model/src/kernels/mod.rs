@@ -19,8 +19,8 @@ mod backward;
 
 #[cfg(feature = "nn")]
 pub(crate) use backward::{
-    depthwise3_backward, gate_backward, linear_backward, linear_backward_weights, scaled_add_backward,
-    unfold2_backward, unfold3_backward,
+    depthwise3_backward, gate_backward, lapped_shuffle_backward, lapped_unshuffle_backward, linear_backward,
+    linear_backward_weights, scaled_add_backward, unfold2_backward, unfold3_backward,
 };
 pub(crate) use block::Block;
 #[cfg(feature = "nn")]

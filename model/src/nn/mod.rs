@@ -1,5 +1,7 @@
 //! The networks in candle: the encoder's transforms, and the trainer's graph.
 
+mod chain;
+mod coding;
 pub(crate) mod latents;
 pub(crate) mod ops;
 pub(crate) mod structure;
@@ -46,18 +48,31 @@ pub(crate) fn knot_weights(positions: &[f32], device: &candle_core::Device) -> R
 
 /// Runs a network on x (N, H, W, C); `knots` as from [`knot_weights`].
 pub(crate) fn run(network: &Network, parameters: &Parameters, x: &Tensor, knots: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return chain::run(network, parameters, x, knots);
+    }
+    layer_by_layer(network, parameters, x, knots)
+}
+
+/// [`run`] from candle's primitives.
+fn layer_by_layer(network: &Network, parameters: &Parameters, x: &Tensor, knots: &Tensor) -> Result<Tensor> {
+    use ops::composed;
+
     let mut x = x.clone();
     for (index, layer) in network.layers.iter().enumerate() {
         let p = |name: &str| parameter(parameters, &network.parameter(index, name));
         x = match layer {
-            Layer::Linear { .. } => ops::linear(&x, p("weight")?, p("bias")?)?,
-            Layer::Conv3 { .. } => ops::linear(&ops::unfold3(&x)?, p("weight")?, p("bias")?)?,
-            Layer::Conv2 { grow, .. } => ops::linear(&ops::unfold2(&x, *grow)?, p("weight")?, p("bias")?)?,
+            Layer::Linear { .. } => composed::linear(&x, p("weight")?, p("bias")?)?,
+            Layer::Conv3 { .. } => composed::linear(&composed::unfold3(&x)?, p("weight")?, p("bias")?)?,
+            Layer::Conv2 { grow, .. } => {
+                composed::linear(&composed::unfold2(&x, *grow)?, p("weight")?, p("bias")?)?
+            }
             Layer::Block { .. } => {
-                let branch = ops::depthwise3(&x, p("depthwise.weight")?, p("depthwise.bias")?)?;
-                let branch = ops::gate(&ops::linear(&branch, p("expand.weight")?, p("expand.bias")?)?)?;
-                let branch = ops::linear(&branch, p("project.weight")?, p("project.bias")?)?;
-                ops::scaled_add(&x, &branch, &knots.matmul(p("quality")?)?)?
+                let branch = composed::depthwise3(&x, p("depthwise.weight")?, p("depthwise.bias")?)?;
+                let branch =
+                    composed::gate(&composed::linear(&branch, p("expand.weight")?, p("expand.bias")?)?)?;
+                let branch = composed::linear(&branch, p("project.weight")?, p("project.bias")?)?;
+                composed::scaled_add(&x, &branch, &knots.matmul(p("quality")?)?)?
             }
             Layer::Unshuffle(k) => ops::unshuffle(&x, *k)?,
             Layer::Shuffle(k) => ops::shuffle(&x, *k)?,

@@ -14,44 +14,12 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tenso
     composed::linear(x, weight, bias)
 }
 
-/// Depthwise 3×3: x (N, H, W, C), weight (9, C), bias (C), border replicated.
-pub(crate) fn depthwise3(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() {
-        return x.contiguous()?.apply_op3(weight, bias, Depthwise3);
-    }
-    composed::depthwise3(x, weight, bias)
-}
-
-/// Gated linear unit with an algebraic sigmoid: (…, 2C) → (…, C).
-pub(crate) fn gate(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() {
-        return x.contiguous()?.apply_op1(Gate);
-    }
-    composed::gate(x)
-}
-
-/// `x + scale ∘ branch` for x, branch (N, H, W, C) and scale (N, C).
-pub(crate) fn scaled_add(x: &Tensor, branch: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() {
-        return x.contiguous()?.apply_op3(&branch.contiguous()?, &scale.contiguous()?, ScaledAdd);
-    }
-    composed::scaled_add(x, branch, scale)
-}
-
 /// 3×3 neighbourhoods: (N, H, W, C) → (N, H, W, 9·C), border replicated.
 pub(crate) fn unfold3(x: &Tensor) -> Result<Tensor> {
     if x.device().is_cpu() {
         return x.contiguous()?.apply_op1(Unfold3);
     }
     composed::unfold3(x)
-}
-
-/// 2×2 neighbourhoods on the grid of corners: (N, H, W, C) → (N, H ± 1, W ± 1, 4·C), border replicated.
-pub(crate) fn unfold2(x: &Tensor, grow: bool) -> Result<Tensor> {
-    if x.device().is_cpu() {
-        return x.contiguous()?.apply_op1(Unfold2 { grow });
-    }
-    composed::unfold2(x, grow)
 }
 
 /// [`unshuffle`] with patches centred on the corners: (N, H, W, C) → (N, H/k + 1, W/k + 1, k·k·C).
@@ -88,7 +56,7 @@ pub(crate) fn shuffle(x: &Tensor, k: usize) -> Result<Tensor> {
     ))
 }
 
-/// The same operations from candle's primitives.
+/// The layers from candle's primitives: what a GPU runs, and the oracle of the gradient checks.
 pub(crate) mod composed {
     use super::*;
 
@@ -106,6 +74,7 @@ pub(crate) mod composed {
         (0..9).map(|k| padded.narrow(1, k / 3, h)?.narrow(2, k % 3, w)).collect()
     }
 
+    /// Depthwise 3×3: x (N, H, W, C), weight (9, C), bias (C), border replicated.
     pub(crate) fn depthwise3(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
         let mut sum: Option<Tensor> = None;
         for (k, tap) in taps(x)?.into_iter().enumerate() {
@@ -118,12 +87,14 @@ pub(crate) mod composed {
         sum.expect("nine taps").broadcast_add(bias)
     }
 
+    /// Gated linear unit with an algebraic sigmoid: (…, 2C) → (…, C).
     pub(crate) fn gate(x: &Tensor) -> Result<Tensor> {
         let halves = x.chunk(2, D::Minus1)?;
         let sigmoid = ((&halves[1] / (halves[1].abs()? + 1.0)?)? * 0.5)? + 0.5;
         &halves[0] * sigmoid?
     }
 
+    /// `x + scale ∘ branch` for x, branch (N, H, W, C) and scale (N, C).
     pub(crate) fn scaled_add(x: &Tensor, branch: &Tensor, scale: &Tensor) -> Result<Tensor> {
         let (n, c) = scale.dims2()?;
         x + branch.broadcast_mul(&scale.reshape((n, 1, 1, c))?)?
@@ -133,6 +104,7 @@ pub(crate) mod composed {
         Tensor::cat(&taps(x)?, D::Minus1)
     }
 
+    /// 2×2 neighbourhoods on the grid of corners: (N, H, W, C) → (N, H ± 1, W ± 1, 4·C), border replicated.
     pub(crate) fn unfold2(x: &Tensor, grow: bool) -> Result<Tensor> {
         let x = if grow { x.pad_with_same(1, 1, 1)?.pad_with_same(2, 1, 1)? } else { x.clone() };
         let (_, h, w, _) = x.dims4()?;
@@ -219,142 +191,6 @@ impl CustomOp3 for Linear {
     }
 }
 
-struct Depthwise3;
-
-impl CustomOp3 for Depthwise3 {
-    fn name(&self) -> &'static str {
-        "depthwise3"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-        b: &CpuStorage,
-        bl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, dims) = dims4(xl)?;
-        let (x, w, b) = (values(x, xl)?, values(w, wl)?, values(b, bl)?);
-        let mut out = vec![0.0; x.len()];
-        for (x, out) in x.chunks_exact(dims.len()).zip(out.chunks_exact_mut(dims.len())) {
-            kernels::depthwise3(x, dims, w, b, out);
-        }
-        Ok((CpuStorage::F32(out), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, b: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
-        let (_, h, width, c) = x.dims4()?;
-        let dims = Dims { h, w: width, c };
-        let (mut dx, mut dw, mut db) = (vec![0.0; x.elem_count()], vec![0.0; 9 * c], vec![0.0; c]);
-        with_values([x, w, grad], |[xs, ws, gs]| {
-            let maps = xs.chunks_exact(dims.len()).zip(gs.chunks_exact(dims.len()));
-            for (dx, (x, g)) in dx.chunks_exact_mut(dims.len()).zip(maps) {
-                kernels::depthwise3_backward(x, dims, ws, g, dx, &mut dw, &mut db);
-            }
-            Ok(())
-        })?;
-        let device = x.device();
-        Ok((
-            Some(Tensor::from_vec(dx, x.shape(), device)?),
-            Some(Tensor::from_vec(dw, w.shape(), device)?),
-            Some(Tensor::from_vec(db, b.shape(), device)?),
-        ))
-    }
-}
-
-struct ScaledAdd;
-
-impl CustomOp3 for ScaledAdd {
-    fn name(&self) -> &'static str {
-        "scaled_add"
-    }
-
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        branch: &CpuStorage,
-        bl: &Layout,
-        scale: &CpuStorage,
-        sl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, dims) = dims4(xl)?;
-        let (x, branch, scale) = (values(x, xl)?, values(branch, bl)?, values(scale, sl)?);
-        let mut out = vec![0.0; x.len()];
-        let inputs = x.chunks_exact(dims.len()).zip(branch.chunks_exact(dims.len()));
-        let scales = scale.chunks_exact(dims.c);
-        for ((out, (x, branch)), scale) in out.chunks_exact_mut(dims.len()).zip(inputs).zip(scales) {
-            kernels::scaled_add(x, branch, scale, out);
-        }
-        Ok((CpuStorage::F32(out), xl.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, branch: &Tensor, scale: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Grads3> {
-        let (_, h, w, c) = x.dims4()?;
-        let map = h * w * c;
-        let (mut db, mut ds) = (vec![0.0; branch.elem_count()], vec![0.0; scale.elem_count()]);
-        with_values([branch, scale, grad], |[branch, scale, grad]| {
-            let inputs = branch.chunks_exact(map).zip(grad.chunks_exact(map));
-            let scales = scale.chunks_exact(c).zip(ds.chunks_exact_mut(c));
-            for ((db, (branch, grad)), (scale, ds)) in db.chunks_exact_mut(map).zip(inputs).zip(scales) {
-                kernels::scaled_add_backward(branch, scale, grad, db, ds);
-            }
-            Ok(())
-        })?;
-        let device = x.device();
-        Ok((
-            Some(grad.clone()),
-            Some(Tensor::from_vec(db, branch.shape(), device)?),
-            Some(Tensor::from_vec(ds, scale.shape(), device)?),
-        ))
-    }
-}
-
-struct Gate;
-
-impl CustomOp1 for Gate {
-    fn name(&self) -> &'static str {
-        "gate"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let mut shape = xl.dims().to_vec();
-        let last = shape.last_mut().expect("x has a channel axis");
-        *last /= 2;
-        let channels = *last;
-        let x = values(x, xl)?;
-        let mut out = vec![0.0; x.len() / 2];
-        kernels::gate(x, channels, &mut out);
-        Ok((CpuStorage::F32(out), shape.into()))
-    }
-
-    fn bwd(&self, x: &Tensor, res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let channels = res.dim(D::Minus1)?;
-        let dx = with_values([x, grad], |[x, grad]| Ok(kernels::gate_backward(x, channels, grad)))?;
-        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-    }
-}
-
-/// Gradient of an unfolding of x (N, H, W, C): `back` adds one map's share of `grad` to its own.
-fn unfold_backward(
-    x: &Tensor,
-    grad: &Tensor,
-    back: impl Fn(&[f32], Dims, &mut [f32]),
-) -> Result<Option<Tensor>> {
-    let (n, h, w, c) = x.dims4()?;
-    let dims = Dims { h, w, c };
-    let mut dx = vec![0.0; x.elem_count()];
-    with_values([grad], |[grad]| {
-        for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grad.chunks_exact(grad.len() / n)) {
-            back(grad, dims, dx);
-        }
-        Ok(())
-    })?;
-    Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
-}
-
 struct Unfold3;
 
 impl CustomOp1 for Unfold3 {
@@ -373,31 +209,15 @@ impl CustomOp1 for Unfold3 {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        unfold_backward(x, grad, kernels::unfold3_backward)
-    }
-}
-
-struct Unfold2 {
-    grow: bool,
-}
-
-impl CustomOp1 for Unfold2 {
-    fn name(&self) -> &'static str {
-        "unfold2"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n, dims) = dims4(xl)?;
-        let corners = kernels::corners(dims, self.grow);
-        let x = values(x, xl)?;
-        let mut out = vec![0.0; n * 4 * corners.len()];
-        for (x, out) in x.chunks_exact(dims.len()).zip(out.chunks_exact_mut(4 * corners.len())) {
-            kernels::unfold2(x, dims, self.grow, 0..corners.h, out);
-        }
-        Ok((CpuStorage::F32(out), (n, corners.h, corners.w, 4 * dims.c).into()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        unfold_backward(x, grad, |grad, dims, dx| kernels::unfold2_backward(grad, dims, self.grow, dx))
+        let (_, h, w, c) = x.dims4()?;
+        let dims = Dims { h, w, c };
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values([grad], |[grad]| {
+            for (dx, grad) in dx.chunks_exact_mut(dims.len()).zip(grad.chunks_exact(9 * dims.len())) {
+                kernels::unfold3_backward(grad, dims, dx);
+            }
+            Ok(())
+        })?;
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }

@@ -4,9 +4,10 @@
 //! 1 − S with S = (2σ_xy + c) / (σ_x² + σ_y² + c), the contrast and structure terms of SSIM (Wang et al. 2004) in 6×6 windows
 //! every second pixel, at four scales, over luma and two chroma planes.
 
+use super::ops::values;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
-
-use super::ops::{values, with_values};
+use pulp::Arch;
+use std::sync::OnceLock;
 
 /// Squared error on the 0..=255 scale that a dissimilarity of 1 weighs as much as: so that a λ buys about the same bits,
 /// whatever the share of structure.
@@ -16,6 +17,8 @@ pub(crate) const IN_SQUARES: f64 = 1200.0;
 const STEP: usize = 16;
 /// Full size, and halved up to three times; fewer where a picture is too small for a window.
 const SCALES: usize = 4;
+/// Pixels of a picture that are taken at a time; their number is a multiple.
+const LANES: usize = 8;
 /// Sides of a window in blocks of 2×2.
 const WINDOW: usize = 3;
 /// Pixels of a window.
@@ -37,27 +40,40 @@ pub(crate) fn dissimilarity(x: &Tensor, x_hat: &Tensor) -> Result<Tensor> {
     let device = x_hat.device();
     let x = x.to_device(&Device::Cpu)?.contiguous()?;
     let x_hat = x_hat.to_device(&Device::Cpu)?.contiguous()?;
-    x_hat.apply_op2(&x, Dissimilarity)?.to_device(device)
+    let op = Dissimilarity { wanted: x_hat.track_op(), gradient: OnceLock::new() };
+    x_hat.apply_op2(&x, op)?.to_device(device)
 }
 
 /// Mean structural dissimilarity of two pictures of R′G′B′ bytes, row by row.
 pub(crate) fn dissimilarity_of_bytes(original: &[u8], decoded: &[u8], width: usize, height: usize) -> f64 {
     let (w, h) = (width.next_multiple_of(STEP), height.next_multiple_of(STEP));
+    let levels: Vec<f32> = (0..=255).map(crate::pixels::to_network).collect();
     // The border goes on beyond the picture.
     let padded = |rgb: &[u8]| -> Vec<f32> {
-        let pixels =
-            (0..h).flat_map(|row| (0..w).map(move |column| (row.min(height - 1), column.min(width - 1))));
-        pixels
-            .flat_map(|(row, column)| {
-                let at = 3 * (row * width + column);
-                [rgb[at], rgb[at + 1], rgb[at + 2]].map(crate::pixels::to_network)
-            })
-            .collect()
+        let mut values = Vec::with_capacity(w * h * 3);
+        for row in (0..h).map(|row| row.min(height - 1)) {
+            let row = &rgb[3 * row * width..][..3 * width];
+            values.extend(row.iter().map(|&byte| levels[usize::from(byte)]));
+            let last: Vec<f32> = values[values.len() - 3..].to_vec();
+            values.extend(last.iter().cycle().take(3 * (w - width)));
+        }
+        values
     };
     f64::from(picture(&padded(original), &padded(decoded), h, w, None))
 }
 
-struct Dissimilarity;
+/// Gradient in `decoded` of the mean dissimilarity of two pictures (height, width, 3) on the −1..=1 scale.
+pub(crate) fn slope(original: &[f32], decoded: &[f32], width: usize, height: usize) -> Vec<f32> {
+    let mut slope = vec![0.0; decoded.len()];
+    picture(original, decoded, height, width, Some(&mut slope));
+    slope
+}
+
+/// Computes the gradient on the way forward, where one is asked for: it takes the same sums.
+struct Dissimilarity {
+    wanted: bool,
+    gradient: OnceLock<Vec<f32>>,
+}
 
 impl CustomOp2 for Dissimilarity {
     fn name(&self) -> &'static str {
@@ -79,50 +95,90 @@ impl CustomOp2 for Dissimilarity {
                 yl.shape()
             );
         }
-        let pictures = values(x, xl)?.chunks_exact(h * w * 3).zip(values(y, yl)?.chunks_exact(h * w * 3));
-        let means = pictures.map(|(x, y)| picture(x, y, h, w, None)).collect();
+        let (x, y, size) = (values(x, xl)?, values(y, yl)?, h * w * 3);
+        let pictures = x.chunks_exact(size).zip(y.chunks_exact(size));
+        let means = if self.wanted {
+            let mut back = vec![0.0; y.len()];
+            let means = pictures
+                .zip(back.chunks_exact_mut(size))
+                .map(|((x, y), back)| picture(x, y, h, w, Some(back)));
+            let means = means.collect();
+            self.gradient.set(back).expect("an operation runs once");
+            means
+        } else {
+            pictures.map(|(x, y)| picture(x, y, h, w, None)).collect()
+        };
         Ok((CpuStorage::F32(means), n.into()))
     }
 
     fn bwd(
         &self,
         y: &Tensor,
-        x: &Tensor,
+        _: &Tensor,
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (_, h, w, _) = y.dims4()?;
-        let mut back = vec![0.0; y.elem_count()];
-        with_values([x, y, grad], |[x, y, grad]| {
-            let size = h * w * 3;
-            let pictures = x.chunks_exact(size).zip(y.chunks_exact(size)).zip(back.chunks_exact_mut(size));
-            for (((x, y), back), grad) in pictures.zip(grad) {
-                picture(x, y, h, w, Some(back));
-                back.iter_mut().for_each(|value| *value *= grad);
-            }
-            Ok(())
-        })?;
-        Ok((Some(Tensor::from_vec(back, y.shape(), y.device())?), None))
+        let gradient = self.gradient.get().expect("it was computed on the way forward");
+        let n = grad.elem_count();
+        let gradient = Tensor::from_slice(gradient, y.shape(), y.device())?;
+        Ok((Some(gradient.broadcast_mul(&grad.reshape((n, 1, 1, 1))?)?), None))
     }
 }
 
 /// The dissimilarity of one picture; its gradient in y is added to `back`.
-fn picture(x: &[f32], y: &[f32], h: usize, w: usize, mut back: Option<&mut [f32]>) -> f32 {
-    let plane = |rgb: &[f32], from: &[f32; 3]| -> Vec<f32> {
-        rgb.chunks_exact(3).map(|p| RANGE * (from[0] * p[0] + from[1] * p[1] + from[2] * p[2])).collect()
-    };
+fn picture(x: &[f32], y: &[f32], h: usize, w: usize, back: Option<&mut [f32]>) -> f32 {
     let count = (1..SCALES).take_while(|k| (h.min(w) >> k) / 2 >= WINDOW).count() + 1;
     let mut sum = 0.0;
-    for (from, weight) in &PLANES {
-        let (mean, gradient) = scales(plane(x, from), plane(y, from), h, w, count, back.is_some());
+    let mut gradients = Vec::with_capacity(PLANES.len());
+    for ((_, weight), (x, y)) in PLANES.iter().zip(planes(x).into_iter().zip(planes(y))) {
+        let (mean, gradient) = scales(x, y, h, w, count, back.is_some());
         sum += weight * mean / count as f32;
-        let Some(back) = back.as_deref_mut() else { continue };
-        let scale = RANGE * weight / count as f32;
-        for (pixel, gradient) in back.chunks_exact_mut(3).zip(&gradient) {
-            pixel.iter_mut().zip(from).for_each(|(value, from)| *value += scale * from * gradient);
-        }
+        gradients.push(gradient);
+    }
+    if let (Some(back), [luma, cb, cr]) = (back, &gradients[..]) {
+        let share = PLANES.map(|(from, weight)| from.map(|from| from * RANGE * weight / count as f32));
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let slopes = luma.chunks_exact(LANES).zip(cb.chunks_exact(LANES)).zip(cr.chunks_exact(LANES));
+                for (rgb, ((luma, cb), cr)) in back.chunks_exact_mut(3 * LANES).zip(slopes) {
+                    let sums: [[f32; LANES]; 3] = std::array::from_fn(|k| {
+                        std::array::from_fn(|lane| {
+                            share[0][k] * luma[lane] + share[1][k] * cb[lane] + share[2][k] * cr[lane]
+                        })
+                    });
+                    for (at, value) in rgb.iter_mut().enumerate() {
+                        *value += sums[at % 3][at / 3];
+                    }
+                }
+            },
+        );
     }
     sum
+}
+
+/// Y′, C_B and C_R of R′G′B′ values.
+fn planes(rgb: &[f32]) -> [Vec<f32>; 3] {
+    let mut planes: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; rgb.len() / 3]);
+    let [luma, cb, cr] = &mut planes;
+    let from = PLANES.map(|(from, _)| from.map(|from| RANGE * from));
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let values =
+                luma.chunks_exact_mut(LANES).zip(cb.chunks_exact_mut(LANES)).zip(cr.chunks_exact_mut(LANES));
+            for (rgb, ((luma, cb), cr)) in rgb.chunks_exact(3 * LANES).zip(values) {
+                let [r, g, b]: [[f32; LANES]; 3] =
+                    std::array::from_fn(|k| std::array::from_fn(|lane| rgb[3 * lane + k]));
+                for (plane, from) in [luma, cb, cr].into_iter().zip(from) {
+                    for lane in 0..LANES {
+                        plane[lane] = from[0] * r[lane] + from[1] * g[lane] + from[2] * b[lane];
+                    }
+                }
+            }
+        },
+    );
+    planes
 }
 
 /// Sum over `count` scales of a plane's mean dissimilarity, and its gradient in y where `wanted`.
@@ -131,65 +187,151 @@ fn scales(x: Vec<f32>, y: Vec<f32>, h: usize, w: usize, count: usize, wanted: bo
     if count > 1 {
         let (rest, coarse) = scales(halve(&x, w), halve(&y, w), h / 2, w / 2, count - 1, wanted);
         sum += rest;
-        for (at, value) in gradient.iter_mut().enumerate() {
-            *value += 0.25 * coarse[at / w / 2 * (w / 2) + at % w / 2];
-        }
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (rows, coarse) in gradient.chunks_exact_mut(2 * w).zip(coarse.chunks_exact(w / 2)) {
+                    for row in rows.chunks_exact_mut(w) {
+                        for (pair, value) in row.chunks_exact_mut(2).zip(coarse) {
+                            pair[0] += 0.25 * value;
+                            pair[1] += 0.25 * value;
+                        }
+                    }
+                }
+            },
+        );
     }
     (sum, gradient)
 }
 
 /// The mean of each 2×2 block.
 fn halve(plane: &[f32], w: usize) -> Vec<f32> {
-    let rows = plane.chunks_exact(2 * w).map(|rows| rows.split_at(w));
-    rows.flat_map(|(above, below)| {
-        above.chunks_exact(2).zip(below.chunks_exact(2)).map(|(a, b)| 0.25 * (a[0] + a[1] + b[0] + b[1]))
-    })
-    .collect()
+    let mut half = vec![0.0; plane.len() / 4];
+    for (rows, half) in plane.chunks_exact(2 * w).zip(half.chunks_exact_mut(w / 2)) {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (above, below) = rows.split_at(w);
+                let blocks = above.chunks_exact(2).zip(below.chunks_exact(2));
+                for (value, (a, b)) in half.iter_mut().zip(blocks) {
+                    *value = 0.25 * (a[0] + a[1] + b[0] + b[1]);
+                }
+            },
+        );
+    }
+    half
 }
 
 /// Mean of 1 − S over all windows of a plane, and its gradient in y where `wanted` (else empty).
 fn one_scale(x: &[f32], y: &[f32], h: usize, w: usize, wanted: bool) -> (f32, Vec<f32>) {
     let (rows, columns) = (h / 2, w / 2);
-    // Sums over each block of x, y, x², y² and xy.
-    let mut blocks = vec![[0f32; 5]; rows * columns];
-    for (row, (x, y)) in x.chunks_exact(w).zip(y.chunks_exact(w)).enumerate() {
-        for (column, (x, y)) in x.iter().zip(y).enumerate() {
-            let block = &mut blocks[row / 2 * columns + column / 2];
-            block.iter_mut().zip([*x, *y, x * x, y * y, x * y]).for_each(|(sum, value)| *sum += value);
-        }
-    }
-    // The gradient is a·x + b·y + c in each window; [a, b, c] are summed over the windows of each block.
-    let mut slopes = vec![[0f32; 3]; if wanted { rows * columns } else { 0 }];
-    let windows = (rows - WINDOW + 1) * (columns - WINDOW + 1);
-    let share = 1.0 / windows as f32;
-    let mut similarity = 0.0;
+    let across = columns - WINDOW + 1;
+    let share = 1.0 / ((rows - WINDOW + 1) * across) as f32;
+    let blocks = block_sums(x, y, w);
+    // The gradient is a·x + b·y + c in each window; a, b and c are summed over the windows of each block.
+    let mut slopes: [Vec<f32>; 3] =
+        std::array::from_fn(|_| vec![0.0; if wanted { rows * columns } else { 0 }]);
+    let mut window: [Vec<f32>; 5] = std::array::from_fn(|_| vec![0.0; across]);
+    let mut column = vec![0.0; columns];
+    // With a window's reach of nothing on both sides.
+    let mut slope: [Vec<f32>; 3] = std::array::from_fn(|_| vec![0.0; columns + WINDOW - 1]);
+    let mut similarity = vec![0.0; across];
     for row in 0..=rows - WINDOW {
-        for column in 0..=columns - WINDOW {
-            let inside = |k: usize| (row + k / WINDOW) * columns + column + k % WINDOW;
-            let mut mean = [0f32; 5];
-            for k in 0..WINDOW * WINDOW {
-                mean.iter_mut().zip(blocks[inside(k)]).for_each(|(sum, value)| *sum += value / PIXELS);
-            }
-            let [x, y, xx, yy, xy] = mean;
-            let energy = xx - x * x + yy - y * y + FLOOR;
-            let s = (2.0 * (xy - x * y) + FLOOR) / energy;
-            similarity += s;
-            if wanted {
-                let a = -2.0 * share / (PIXELS * energy);
-                let slope = [a, -s * a, a * (s * y - x)];
-                for k in 0..WINDOW * WINDOW {
-                    slopes[inside(k)].iter_mut().zip(slope).for_each(|(sum, value)| *sum += value);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let inside = row * columns..(row + WINDOW) * columns;
+                for (window, blocks) in window.iter_mut().zip(&blocks) {
+                    let (above, rest) = blocks[inside.clone()].split_at(columns);
+                    let (middle, below) = rest.split_at(columns);
+                    let sums = above.iter().zip(middle).zip(below);
+                    column.iter_mut().zip(sums).for_each(|(sum, ((a, b), c))| *sum = a + b + c);
+                    triples(&column, window);
                 }
-            }
-        }
+                let [a, b, c] = &mut slope;
+                let here = a[WINDOW - 1..].iter_mut().zip(&mut b[WINDOW - 1..]).zip(&mut c[WINDOW - 1..]);
+                let [x, y, xx, yy, xy] = &window;
+                let means = x.iter().zip(y).zip(xx).zip(yy).zip(xy);
+                for ((((((&x, &y), &xx), &yy), &xy), sum), ((a, b), c)) in
+                    means.zip(&mut similarity).zip(here)
+                {
+                    let (x, y) = (x / PIXELS, y / PIXELS);
+                    let energy = (xx + yy) / PIXELS - x * x - y * y + FLOOR;
+                    let s = (2.0 * (xy / PIXELS - x * y) + FLOOR) / energy;
+                    *sum += s;
+                    *a = -2.0 * share / (PIXELS * energy);
+                    *b = -s * *a;
+                    *c = *a * (s * y - x);
+                }
+                if wanted {
+                    for (all, slope) in slopes.iter_mut().zip(&slope) {
+                        triples(slope, &mut column);
+                        for all in all[inside.clone()].chunks_exact_mut(columns) {
+                            all.iter_mut().zip(&column).for_each(|(all, value)| *all += value);
+                        }
+                    }
+                }
+            },
+        );
     }
-    let at = |at: usize| at / w / 2 * columns + at % w / 2;
-    let gradient = |(index, (x, y)): (usize, (&f32, &f32))| {
-        let [a, b, c] = slopes[at(index)];
-        a * x + b * y + c
-    };
-    let gradient = if wanted { x.iter().zip(y).enumerate().map(gradient).collect() } else { Vec::new() };
-    (1.0 - similarity * share, gradient)
+    let mean = 1.0 - similarity.iter().sum::<f32>() * share;
+    (mean, if wanted { gradient(x, y, w, &slopes) } else { Vec::new() })
+}
+
+/// Sums over each 2×2 block of x, y, x², y² and xy.
+fn block_sums(x: &[f32], y: &[f32], w: usize) -> [Vec<f32>; 5] {
+    let mut sums: [Vec<f32>; 5] = std::array::from_fn(|_| vec![0.0; x.len() / 4]);
+    let [xs, ys, xxs, yys, xys] = &mut sums;
+    for (row, (x, y)) in x.chunks_exact(2 * w).zip(y.chunks_exact(2 * w)).enumerate() {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let block = row * w / 2..(row + 1) * w / 2;
+                let (above, below) = x.split_at(w);
+                let x = above.chunks_exact(2).zip(below.chunks_exact(2));
+                let (above, below) = y.split_at(w);
+                let y = above.chunks_exact(2).zip(below.chunks_exact(2));
+                let sums = xs[block.clone()].iter_mut().zip(&mut ys[block.clone()]);
+                let squares = xxs[block.clone()].iter_mut().zip(&mut yys[block.clone()]).zip(&mut xys[block]);
+                for (((a, b), (c, d)), ((xs, ys), ((xxs, yys), xys))) in x.zip(y).zip(sums.zip(squares)) {
+                    *xs = a[0] + a[1] + b[0] + b[1];
+                    *ys = c[0] + c[1] + d[0] + d[1];
+                    *xxs = a[0] * a[0] + a[1] * a[1] + b[0] * b[0] + b[1] * b[1];
+                    *yys = c[0] * c[0] + c[1] * c[1] + d[0] * d[0] + d[1] * d[1];
+                    *xys = a[0] * c[0] + a[1] * c[1] + b[0] * d[0] + b[1] * d[1];
+                }
+            },
+        );
+    }
+    sums
+}
+
+/// Sums of three neighbours: `values` has two more than `sums`.
+#[inline(always)]
+fn triples(values: &[f32], sums: &mut [f32]) {
+    let neighbours = values.iter().zip(&values[1..]).zip(&values[2..]);
+    sums.iter_mut().zip(neighbours).for_each(|(sum, ((a, b), c))| *sum = a + b + c);
+}
+
+/// a·x + b·y + c with the slopes of each pixel's block.
+fn gradient(x: &[f32], y: &[f32], w: usize, [a, b, c]: &[Vec<f32>; 3]) -> Vec<f32> {
+    let mut gradient = vec![0.0; x.len()];
+    let rows = gradient.chunks_exact_mut(w).zip(x.chunks_exact(w).zip(y.chunks_exact(w)));
+    for (row, (gradient, (x, y))) in rows.enumerate() {
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let block = row / 2 * (w / 2)..(row / 2 + 1) * (w / 2);
+                let slopes = a[block.clone()].iter().zip(&b[block.clone()]).zip(&c[block]);
+                let pixels = x.chunks_exact(2).zip(y.chunks_exact(2));
+                for ((pair, (x, y)), ((a, b), c)) in gradient.chunks_exact_mut(2).zip(pixels).zip(slopes) {
+                    pair[0] = a * x[0] + b * y[0] + c;
+                    pair[1] = a * x[1] + b * y[1] + c;
+                }
+            },
+        );
+    }
+    gradient
 }
 
 #[cfg(test)]

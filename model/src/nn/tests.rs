@@ -3,7 +3,7 @@
 use super::{knot_weights, ops, run};
 use crate::architecture::Architecture;
 use crate::kernels::Dims;
-use crate::network::Network;
+use crate::network::{Layer, Network};
 use crate::plain::{Map, Networks, Scratch};
 use candle_core::{Device, Result, Tensor, Var};
 
@@ -67,28 +67,36 @@ fn custom_operations_have_the_gradients_of_composed_ones() {
             |v| ops::linear(&v[0], &v[1], &v[2]),
             |v| ops::composed::linear(&v[0], &v[1], &v[2]),
         );
-        let inputs = [x(), var(&[9, 16], 4), var(&[16], 5)];
-        check(
-            "depthwise3",
-            &inputs,
-            |v| ops::depthwise3(&v[0], &v[1], &v[2]),
-            |v| ops::composed::depthwise3(&v[0], &v[1], &v[2]),
-        );
-        check("gate", &[x()], |v| ops::gate(&v[0]), |v| ops::composed::gate(&v[0]));
         check("unfold3", &[x()], |v| ops::unfold3(&v[0]), |v| ops::composed::unfold3(&v[0]));
-        let corner = |grow| move |v: &[Var]| ops::unfold2(&v[0], grow);
-        let composed = |grow| move |v: &[Var]| ops::composed::unfold2(&v[0], grow);
-        check("unfold2", &[x()], corner(true), composed(true));
-        if h > 1 {
-            check("unfold2", &[x()], corner(false), composed(false));
-        }
-        let inputs = [x(), var(&[2, h, w, 16], 6), var(&[2, 16], 7)];
-        check(
-            "scaled_add",
-            &inputs,
-            |v| ops::scaled_add(&v[0], &v[1], &v[2]),
-            |v| ops::composed::scaled_add(&v[0], &v[1], &v[2]),
-        );
+    }
+}
+
+/// Every layer as a link of a chain, against candle layer by layer: values, and the gradients of x and all parameters.
+#[test]
+fn a_chain_has_the_gradients_of_its_layers() {
+    let block = Layer::Block { channels: 16 };
+    let chains = [
+        (vec![Layer::Linear { input: 8, output: 16 }, block, Layer::Unshuffle(2)], [2, 4, 6, 8]),
+        (vec![block, Layer::Conv3 { input: 16, output: 8 }, Layer::Shuffle(2)], [2, 3, 1, 16]),
+        (vec![Layer::Conv2 { input: 8, output: 8, grow: true }, Layer::LappedShuffle(2)], [2, 3, 2, 8]),
+        (vec![Layer::LappedUnshuffle(4), Layer::Conv2 { input: 48, output: 8, grow: false }], [2, 8, 4, 3]),
+        (vec![Layer::Unshuffle(2), Layer::Conv3 { input: 12, output: 16 }, block, block], [3, 4, 2, 3]),
+    ];
+    for (layers, shape) in chains {
+        let network = Network::new("chain", 16, layers);
+        let names: Vec<(String, Vec<usize>)> = network.parameters().collect();
+        let mut inputs = vec![var(&shape, 1)];
+        inputs.extend(names.iter().enumerate().map(|(k, (_, shape))| var(shape, 2 + k as u64)));
+        let knots = knot_weights(&[0.0, 0.31, 0.9][..shape[0]], &Device::Cpu).unwrap();
+        let with = |run: fn(&Network, &super::Parameters, &Tensor, &Tensor) -> Result<Tensor>| {
+            let (network, names, knots) = (&network, &names, &knots);
+            move |v: &[Var]| {
+                let tensors = v[1..].iter().map(|v| v.as_tensor().clone());
+                let parameters = names.iter().map(|(name, _)| name.clone()).zip(tensors).collect();
+                run(network, &parameters, v[0].as_tensor(), knots)
+            }
+        };
+        check(&format!("{:?}", network.layers), &inputs, with(run), with(super::layer_by_layer));
     }
 }
 

@@ -5,12 +5,12 @@ use super::{FROZEN, Metric, Refiner, Scene, Slopes};
 use crate::encode::Encoder;
 use crate::kernels::Dims;
 use crate::nn;
-use crate::nn::ops::with_values;
-use crate::nn::structure::{IN_SQUARES, dissimilarity};
+use crate::nn::ops::{values, with_values};
+use crate::nn::structure::{self, IN_SQUARES};
 use crate::pixels::to_network;
 use crate::plain::Map;
 use bottleneck_proto::STRIP_ROWS;
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var};
 
 /// The cost of a tile as a function of its y.
 pub(super) struct Graph<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Graph<'a> {
     features: Tensor,
     levels: Vec<u8>,
     knots: Tensor,
-    inverse_gain: Tensor,
+    inverse_gain: Vec<f32>,
     original: Tensor,
     /// 1 for pixels that count.
     counts: Tensor,
@@ -42,7 +42,6 @@ impl<'a> Graph<'a> {
             Tensor::from_slice(&map.data, (1, h, w, c), device)
         };
         let inverse: Vec<f32> = encoder.model().log_gain(quality).iter().map(|g| (-g).exp()).collect();
-        let channels = inverse.len();
         let (original, counts) = pixels(scene, tile);
         let (structure, lambda) = (metric.structure(), encoder.lambda(scene.latents));
         let area = (counts.dims.h * counts.dims.w) as f64;
@@ -51,7 +50,7 @@ impl<'a> Graph<'a> {
             features: tensor(&crop(&scene.features, tile))?,
             levels: crop(&scene.levels, tile).data.iter().map(|&level| level as u8).collect(),
             knots: nn::knot_weights(&[crate::quality::position(quality)], device)?,
-            inverse_gain: Tensor::from_vec(inverse, (1, 1, 1, channels), device)?,
+            inverse_gain: inverse,
             original: tensor(&original)?,
             counts: tensor(&counts)?,
             price: (1.0 - structure) * lambda / 3.0 * 127.5 * 127.5,
@@ -77,16 +76,11 @@ impl<'a> Graph<'a> {
         let own: Vec<f32> = (0..symbols.len())
             .map(|at| 0.5 * (self.slopes(at).above(symbols[at]) + self.slopes(at).below(symbols[at])))
             .collect();
-        let bits = (residual * Tensor::from_slice(&own, shape, &Device::Cpu)?)?.sum_all()?;
-        let x_hat =
-            nn::run(&self.refiner.synthesis, p, &y_hat.broadcast_mul(&self.inverse_gain)?, &self.knots)?;
-        let error = (x_hat - &self.original)?.broadcast_mul(&self.counts)?;
-        let mut cost = ((error.sqr()?.sum_all()? * self.price)? + bits)?;
-        if self.structure_price > 0.0 {
-            // What does not count is as the original.
-            let dissimilarity = dissimilarity(&self.original, &(&self.original + error)?)?;
-            cost = (cost + (dissimilarity.sum_all()? * self.structure_price)?)?;
-        }
+        let bits = residual.apply_op1(Sloped(Tensor::from_slice(&own, shape, &Device::Cpu)?))?;
+        let scaled = y_hat.contiguous()?.apply_op1(Scaled(self.inverse_gain.clone()))?;
+        let x_hat = nn::run(&self.refiner.synthesis, p, &scaled, &self.knots)?;
+        let slope = Tensor::from_vec(self.slope(&x_hat)?, x_hat.shape(), &Device::Cpu)?;
+        let cost = (x_hat.apply_op1(Sloped(slope))? + bits)?;
         let gradient = cost.backward()?.remove(variable.as_tensor()).expect("the cost depends on y");
         let gradient = gradient.flatten_all()?.to_vec1::<f32>()?;
         // A symbol's own bits are known exactly, so only what else it costs is taken as linear.
@@ -94,9 +88,78 @@ impl<'a> Graph<'a> {
         Ok(Look { gradient, symbols, rounded })
     }
 
+    /// How the distortion changes with each value of x̂.
+    fn slope(&self, x_hat: &Tensor) -> Result<Vec<f32>> {
+        let (_, h, w, _) = x_hat.dims4()?;
+        with_values([x_hat, &self.original, &self.counts], |[x_hat, original, counts]| {
+            let pixels = x_hat.chunks_exact(3).zip(original.chunks_exact(3)).zip(counts);
+            // What does not count is as the original.
+            let error = |((x_hat, original), count): ((&[f32], &[f32]), &f32)| -> [f32; 3] {
+                std::array::from_fn(|at| count * (x_hat[at] - original[at]))
+            };
+            let error: Vec<f32> = pixels.flat_map(error).collect();
+            let price = 2.0 * self.price as f32;
+            if self.structure_price == 0.0 {
+                return Ok(error.iter().map(|error| price * error).collect());
+            }
+            let decoded: Vec<f32> = original.iter().zip(&error).map(|(x, error)| x + error).collect();
+            let mut slope = structure::slope(original, &decoded, w, h);
+            for ((slope, error), count) in slope.chunks_exact_mut(3).zip(error.chunks_exact(3)).zip(counts) {
+                let structure = count * self.structure_price as f32;
+                slope.iter_mut().zip(error).for_each(|(s, error)| *s = structure * *s + price * error);
+            }
+            Ok(slope)
+        })
+    }
+
     /// The bits of symbol `at`.
     pub(super) fn slopes(&self, at: usize) -> &Slopes {
         &self.refiner.slopes[usize::from(self.levels[at])]
+    }
+}
+
+/// A term of the cost of which only the slope in each value of its tensor is of interest; as a value it gives 0.
+struct Sloped(Tensor);
+
+impl CustomOp1 for Sloped {
+    fn name(&self) -> &'static str {
+        "sloped"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(vec![0.0]), ().into()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+/// Each channel of a map times its factor.
+struct Scaled(Vec<f32>);
+
+impl Scaled {
+    fn of(&self, values: &[f32]) -> Vec<f32> {
+        let mut scaled = values.to_vec();
+        for cell in scaled.chunks_exact_mut(self.0.len()) {
+            cell.iter_mut().zip(&self.0).for_each(|(value, factor)| *value *= factor);
+        }
+        scaled
+    }
+}
+
+impl CustomOp1 for Scaled {
+    fn name(&self) -> &'static str {
+        "scaled"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        Ok((CpuStorage::F32(self.of(values(x, layout)?)), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let back = with_values([grad], |[grad]| Ok(self.of(grad)))?;
+        Ok(Some(Tensor::from_vec(back, x.shape(), x.device())?))
     }
 }
 

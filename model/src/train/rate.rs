@@ -4,6 +4,7 @@ use crate::nn::ops::{values, with_values};
 use crate::scale::{LEVEL_STEP, LEVELS, SCALE_MIN};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// Below this probability the coder escapes; the rate stays at its cost and only the slope goes on.
 const FLOOR: f32 = 1e-9;
@@ -12,7 +13,8 @@ const FLOOR: f32 = 1e-9;
 /// value of `r` (Ballé et al. 2018, eq. 6). Both (…) of equal shape.
 pub(super) fn gaussian_bits(r: &Tensor, level: &Tensor) -> Result<Tensor> {
     if r.device().is_cpu() {
-        return r.contiguous()?.apply_op2(&level.contiguous()?, GaussianBits);
+        let op = GaussianBits { wanted: r.track_op() || level.track_op(), slopes: OnceLock::new() };
+        return r.contiguous()?.apply_op2(&level.contiguous()?, op);
     }
     composed_gaussian_bits(r, level)
 }
@@ -44,7 +46,11 @@ fn candle_sigmoid(x: &Tensor) -> Result<Tensor> {
     ((x * 0.5)?.tanh()? + 1.0)? * 0.5
 }
 
-struct GaussianBits;
+/// Computes the slopes on the way forward, where they are asked for: they take the same exponentials.
+struct GaussianBits {
+    wanted: bool,
+    slopes: OnceLock<(Vec<f32>, Vec<f32>)>,
+}
 
 impl CustomOp2 for GaussianBits {
     fn name(&self) -> &'static str {
@@ -59,7 +65,14 @@ impl CustomOp2 for GaussianBits {
         ll: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (r, level) = (values(r, rl)?, values(level, ll)?);
-        let bits = r.par_iter().zip(level).with_min_len(4096).map(|(&r, &t)| bits_of(r, t).0).collect();
+        let all = r.par_iter().zip(level).with_min_len(4096).map(|(&r, &t)| bits_of(r, t));
+        let bits = if self.wanted {
+            let (bits, slopes) = all.map(|(bits, dr, dt)| (bits, (dr, dt))).unzip();
+            self.slopes.set(slopes).expect("an operation runs once");
+            bits
+        } else {
+            all.map(|(bits, ..)| bits).collect()
+        };
         Ok((CpuStorage::F32(bits), rl.shape().clone()))
     }
 
@@ -70,20 +83,12 @@ impl CustomOp2 for GaussianBits {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dr, dt) = with_values([r, level, grad], |[r, level, grad]| {
-            Ok(r.iter()
-                .zip(level)
-                .zip(grad)
-                .map(|((&r, &t), &g)| {
-                    let (_, dr, dt) = bits_of(r, t);
-                    (g * dr, g * dt)
-                })
-                .unzip::<f32, f32, Vec<f32>, Vec<f32>>())
-        })?;
-        Ok((
-            Some(Tensor::from_vec(dr, r.shape(), r.device())?),
-            Some(Tensor::from_vec(dt, level.shape(), r.device())?),
-        ))
+        let (dr, dt) = self.slopes.get().expect("they were computed on the way forward");
+        let chained = |slopes: &[f32], shape: &Shape| {
+            let back = with_values([grad], |[g]| Ok(slopes.iter().zip(g).map(|(s, g)| s * g).collect()))?;
+            Tensor::from_vec::<_, f32>(back, shape, grad.device())
+        };
+        Ok((Some(chained(dr, r.shape())?), Some(chained(dt, level.shape())?)))
     }
 }
 
