@@ -37,6 +37,8 @@ pub enum Metric {
     Mixed,
     /// Mostly structure: a differentiable stand-in for SSIMULACRA 2.
     Ssimulacra2Proxy,
+    /// Almost only structure, which is what MS-SSIM is but for brightness at its coarsest scale.
+    MsSsim,
 }
 
 impl Metric {
@@ -46,6 +48,7 @@ impl Metric {
             Metric::Psnr => 0.0,
             Metric::Mixed => 0.7,
             Metric::Ssimulacra2Proxy => 0.9,
+            Metric::MsSsim => 0.97,
         }
     }
 }
@@ -57,8 +60,9 @@ impl std::str::FromStr for Metric {
         match name {
             "psnr" => Ok(Metric::Psnr),
             "mixed" => Ok(Metric::Mixed),
+            "ms-ssim" => Ok(Metric::MsSsim),
             "ssimulacra2-proxy" => Ok(Metric::Ssimulacra2Proxy),
-            _ => Err("allowed: psnr, mixed, ssimulacra2-proxy".into()),
+            _ => Err("allowed: mixed, psnr, ms-ssim, ssimulacra2-proxy".into()),
         }
     }
 }

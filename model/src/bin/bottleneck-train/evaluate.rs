@@ -28,7 +28,7 @@ pub(crate) struct EvaluateArgs {
     /// Time to spend on better codes, 0 to 9
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=9))]
     effort: u8,
-    /// What --effort refines for: mixed (what the built-in models were trained for), psnr or ssimulacra2-proxy
+    /// What --effort refines for: mixed (what the built-in models were trained for), psnr, ms-ssim or ssimulacra2-proxy
     #[arg(long, value_name = "METRIC", default_value = "mixed")]
     metric: Metric,
     /// Folder of published rate–distortion points (JSON) to compare with, if the
