@@ -97,7 +97,7 @@ impl Refinement<'_> {
 }
 
 /// Gradients of each effort.
-const LOOKS: [u32; 10] = [0, 2, 3, 4, 7, 11, 18, 35, 75, 160];
+const LOOKS: [u32; 10] = [0, 2, 3, 4, 7, 11, 18, 35, 60, 100];
 /// Cells at a strip's border with another that are not changed: their pixels depend on both strips.
 const FROZEN: usize = 2;
 /// Rows of a neighbour's ŷ that the cost of a strip is measured with; those nearest are counted.
@@ -152,7 +152,7 @@ struct Scene<'a> {
 
 impl Encoder {
     /// Moves y of a picture's strips (all of them, from the top) towards a lower λ · D + bits, by `how` much;
-    /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 160 gradients.
+    /// a strip that does not gain stays as it is. Efforts 3, 6 and 9 take 4, 18 and 100 gradients.
     ///
     /// # Errors
     /// Failures of the tensor library.

@@ -1,5 +1,6 @@
 //! The search among integers: every symbol that would be cheaper one up or one down, by a quadratic model of the cost,
-//! goes there, all at once; the next gradient tells what that did.
+//! goes there, all at once; the next gradient tells what that did. At first chance has a say in what counts as cheaper
+//! (simulated annealing: Kirkpatrick et al. 1983), which leads to better ends than the nearest one.
 
 use super::Refinement;
 use super::graph::{Graph, Look};
@@ -8,6 +9,10 @@ use candle_core::Result;
 
 /// One symbol in so many is probed for the first model.
 const PROBED: u64 = 12;
+/// Bits that chance adds at the beginning, as the scale of a logistic distribution.
+const HEAT: f32 = 1.2;
+/// Share of the rounds after which it adds none.
+const COOLED: f32 = 0.6;
 /// What a place's curvature is held to be before it is seen: this many symbols of the mean.
 const PRIOR: f64 = 20.0;
 
@@ -33,20 +38,22 @@ pub(super) fn refined(graph: &Graph<'_>, mut y: Map, free: &[bool], how: &Refine
             y.data.copy_from_slice(&now.rounded);
         }
         let bends = curvature.all();
+        let heat = HEAT * (1.0 - round as f32 / (COOLED * how.looks() as f32)).max(0.0);
         for (at, step) in moves.iter_mut().enumerate() {
-            *step = if free[at] { cheaper(graph, &now, at, bends[at]) } else { 0.0 };
+            let chance = if heat > 0.0 { heat * logistic(at, round) } else { 0.0 };
+            *step = if free[at] { cheaper(graph, &now, at, bends[at], chance) } else { 0.0 };
         }
         y = moved(&y, &moves);
     }
     Ok(y)
 }
 
-/// 1 or −1 where the symbol is cheaper one up or one down, else 0.
-fn cheaper(graph: &Graph<'_>, now: &Look, at: usize, bend: f32) -> f32 {
+/// 1 or −1 where the symbol is cheaper one up or one down by more than `-chance` bits, else 0.
+fn cheaper(graph: &Graph<'_>, now: &Look, at: usize, bend: f32, chance: f32) -> f32 {
     let (slopes, symbol, slope) = (graph.slopes(at), now.symbols[at], now.gradient[at]);
     let up = slope + 0.5 * bend + slopes.above(symbol);
     let down = -slope + 0.5 * bend - slopes.below(symbol);
-    match up.min(down) < 0.0 {
+    match up.min(down) < chance {
         true if up < down => 1.0,
         true => -1.0,
         false => 0.0,
@@ -57,11 +64,24 @@ fn moved(y: &Map, moves: &[f32]) -> Map {
     Map { dims: y.dims, data: y.data.iter().zip(moves).map(|(y, step)| y + step).collect() }
 }
 
-/// Whether a symbol is probed, the same in every run (SplitMix64).
+/// Whether a symbol is probed, the same in every run.
 fn drawn(at: usize) -> bool {
-    let bits = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    scattered(at as u64).is_multiple_of(PROBED)
+}
+
+/// A standard logistic value for a symbol and a round, the same in every run.
+fn logistic(at: usize, round: u32) -> f32 {
+    let uniform = ((scattered(at as u64 ^ u64::from(round) << 40) >> 40) as f32 + 0.5) / (1 << 24) as f32;
+    let uniform = uniform.min(1.0 - f32::EPSILON);
+    (uniform / (1.0 - uniform)).ln()
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014).
+fn scattered(seed: u64) -> u64 {
+    let bits = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (bits ^ bits >> 31).is_multiple_of(PROBED)
+    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
 }
 
 /// How fast the gradient changes along a symbol, with whatever moved beside it: the product of what its channel and its
@@ -112,6 +132,17 @@ impl Curvature {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chance_is_even_and_of_its_scale() {
+        let count = 10_000;
+        let values: Vec<f64> = (0..count).map(|at| f64::from(logistic(at, 3))).collect();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let variance = values.iter().map(|value| value * value).sum::<f64>() / count as f64;
+        assert!(mean.abs() < 0.1, "{mean}");
+        assert!((variance / (std::f64::consts::PI.powi(2) / 3.0) - 1.0).abs() < 0.1, "{variance}");
+        assert!((0..count).any(|at| logistic(at, 3) != logistic(at, 4)));
+    }
 
     #[test]
     fn curvature_is_what_channels_and_places_are_seen_to_have() {
