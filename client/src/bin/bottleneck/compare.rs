@@ -108,10 +108,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if let Some(folder) = &arguments.report {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
+    let (contestants, missing) = contestants(&arguments)?;
     if arguments.matches.iter().any(|wanted| matches!(wanted, Match::Jpeg(_))) {
         Peer::Jpeg.detect().context("--match jpeg:QUALITY needs the JPEG encoder")?;
     }
-    let (contestants, missing) = contestants(&arguments)?;
     let prices = Prices {
         gigabyte: arguments.price_gigabyte,
         core_hour: arguments.price_core_hour,
