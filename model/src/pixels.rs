@@ -18,9 +18,13 @@ pub(crate) fn to_network(value: u8) -> f32 {
 }
 
 /// −1..=1 → 0..=255, rounded and clamped.
+#[inline(always)]
 pub(crate) fn from_network(value: f32) -> u8 {
-    // A cast from float saturates, and maps NaN to 0.
-    (value * 127.5 + 128.0) as u8
+    // A float of this magnitude has the integer in its lowest bits; `max` maps NaN to 0, as `clamp` does not.
+    const INTEGERS: f32 = 8_388_608.0;
+    #[expect(clippy::manual_clamp)]
+    let byte = (value * 127.5 + 127.5).max(0.0).min(255.0);
+    (byte + INTEGERS).to_bits() as u8
 }
 
 /// A picture with slopes, edges and texture, the same on every machine.

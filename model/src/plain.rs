@@ -115,6 +115,21 @@ impl Networks {
         self.isa = Isa::Scalar;
     }
 
+    /// Multiplies in fixed point in the network called `name` from here on, where that is faster: for pixels,
+    /// which are rounded to whole numbers anyway.
+    pub(crate) fn fix(&mut self, name: &str) {
+        for operation in self.networks.get_mut(name).into_iter().flatten() {
+            match operation {
+                Operation::Linear(weights) => weights.fix(weights.inputs()),
+                Operation::Convolution { side, weights, .. } => {
+                    weights.fix(weights.inputs() / (*side * *side))
+                }
+                Operation::Block(block, _) => block.fix(),
+                _ => {}
+            }
+        }
+    }
+
     /// Runs the network called `name` on maps of equal size, whose channels are joined, at `position` (0..=1)
     /// on the rate scale.
     pub(crate) fn run(&self, name: &str, inputs: &[&Map], position: f32, scratch: &mut Scratch) -> Map {

@@ -134,7 +134,8 @@ impl Model {
         let Metadata { architecture, experimental } = metadata(bytes)?;
         architecture.check().map_err(WeightsError::Unsupported)?;
         let decoder = architecture.decoder_networks();
-        let networks = Networks::new(&decoder, |name, shape| floats_of(&file, name, shape))?;
+        let mut networks = Networks::new(&decoder, |name, shape| floats_of(&file, name, shape))?;
+        networks.fix("synthesis");
         let log_gain = floats_of(&file, "gain", &[crate::network::QUALITY_KNOTS, architecture.y])?;
         let scale = scale_network(&file, &architecture)?;
         let tables = tables(&file, &architecture)?;

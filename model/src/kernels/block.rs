@@ -1,9 +1,10 @@
 //! The gated depthwise block, tile by tile: nothing but its result is written to memory.
 
 use super::depthwise::depthwise_row;
-use super::packed::{PANEL, Packed, Segment, Store, TILE, product};
+use super::packed::{Multiply, PANEL, Packed, Segment, Store, TILE};
+use super::pairs::Work;
 use super::{Dims, simd::Isa};
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 use rayon::prelude::*;
 
 /// Weights of a gated depthwise block (FORMAT.md, section 4.1), ready to run.
@@ -24,6 +25,13 @@ impl Block {
         }
     }
 
+    /// Multiplies in fixed point from here on, where that is faster.
+    pub(crate) fn fix(&mut self) {
+        let channels = self.project.outputs();
+        self.expand.fix(channels);
+        self.project.fix(channels);
+    }
+
     /// `x + scale ∘ project(gate(expand(depthwise(x))))` for a map x; `scale` is one value a channel.
     pub(crate) fn run(&self, isa: Isa, x: &[f32], dims: Dims, scale: &[f32], out: &mut [f32]) {
         let Dims { h, w, c } = dims;
@@ -33,7 +41,8 @@ impl Block {
             |buffers, (row, out)| {
                 let rows =
                     [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
-                isa.run(Row { block: self, rows, w, scale, buffers, out });
+                let row = Row { block: self, rows, w, scale, buffers, out };
+                isa.multiply(row, self.project.fixed().is_some());
             },
         );
     }
@@ -49,11 +58,9 @@ struct Row<'a> {
     out: &'a mut [f32],
 }
 
-impl WithSimd for Row<'_> {
-    type Output = ();
-
+impl Work for Row<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S, mut multiply: impl Multiply<S>) {
         let Row { block, rows, w, scale, buffers: [filtered, gated], out } = self;
         let c = scale.len();
         let [weight, bias] = &block.depthwise;
@@ -61,16 +68,13 @@ impl WithSimd for Row<'_> {
             let count = TILE.min(w - first);
             let filtered = &mut filtered[..count * c];
             let gated = &mut gated[..count * c];
-            simd.vectorize(
-                #[inline(always)]
-                || depthwise_row(rows, w, first, weight, bias, filtered),
-            );
+            depthwise_row(simd, rows, w, first, weight, bias, filtered);
             let input = [Segment { data: filtered, stride: c, length: c }];
-            product(simd, &input, count, &block.expand, &mut Gate { out: gated, channels: c });
+            multiply.product(simd, &input, count, &block.expand, &mut Gate { out: gated, channels: c });
             let input = [Segment { data: gated, stride: c, length: c }];
             let tile = first * c..(first + count) * c;
             let mut sum = Residual { x: &rows[1][tile.clone()], scale, out: &mut out[tile] };
-            product(simd, &input, count, &block.project, &mut sum);
+            multiply.product(simd, &input, count, &block.project, &mut sum);
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Depthwise 3×3 convolution.
 
+use pulp::Simd;
 #[cfg(feature = "nn")]
-use {super::Dims, rayon::prelude::*};
+use {
+    super::{Dims, simd::Isa},
+    pulp::WithSimd,
+    rayon::prelude::*,
+};
 
 /// Depthwise 3×3 with bias on a map of `dims`; the border is replicated. `weight` is (9, C).
 #[cfg(feature = "nn")]
@@ -10,16 +15,38 @@ pub(crate) fn depthwise3(x: &[f32], dims: Dims, weight: &[f32], bias: &[f32], ou
     assert!(x.len() == dims.len() && out.len() == dims.len() && weight.len() == 9 * c && bias.len() == c);
     out.par_chunks_mut(w * c).enumerate().for_each(|(row, out)| {
         let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || depthwise_row(rows, w, 0, weight, bias, out),
-        );
+        Isa::best().run(Row { rows, w, weight, bias, out });
     });
 }
 
+#[cfg(feature = "nn")]
+struct Row<'a> {
+    rows: [&'a [f32]; 3],
+    w: usize,
+    weight: &'a [f32],
+    bias: &'a [f32],
+    out: &'a mut [f32],
+}
+
+#[cfg(feature = "nn")]
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Row { rows, w, weight, bias, out } = self;
+        depthwise_row(simd, rows, w, 0, weight, bias, out);
+    }
+}
+
+/// Columns that are filtered together: what they need of three rows stays in the nearest cache, and a channel's
+/// weights in registers.
+const COLUMNS: usize = 8;
+
 /// Positions from `first` on, as many as `out` holds, of one row of `w` from the three `rows` around it.
 #[inline(always)]
-pub(super) fn depthwise_row(
+pub(super) fn depthwise_row<S: Simd>(
+    simd: S,
     rows: [&[f32]; 3],
     w: usize,
     first: usize,
@@ -28,24 +55,53 @@ pub(super) fn depthwise_row(
     out: &mut [f32],
 ) {
     let c = bias.len();
-    for (column, out) in (first..).zip(out.chunks_exact_mut(c)) {
-        let columns = [column.saturating_sub(1), column, (column + 1).min(w - 1)];
-        let tap = |k: usize| &rows[k / 3][columns[k % 3] * c..][..c];
-        weighted_sum(std::array::from_fn(tap), weight, bias, out);
+    let whole = c - c % S::F32_LANES;
+    for (first, out) in (first..).step_by(COLUMNS).zip(out.chunks_mut(COLUMNS * c)) {
+        for channel in (0..whole).step_by(S::F32_LANES) {
+            let w0 = vector::<S>(weight, channel);
+            let w1 = vector::<S>(weight, c + channel);
+            let w2 = vector::<S>(weight, 2 * c + channel);
+            let w3 = vector::<S>(weight, 3 * c + channel);
+            let w4 = vector::<S>(weight, 4 * c + channel);
+            let w5 = vector::<S>(weight, 5 * c + channel);
+            let w6 = vector::<S>(weight, 6 * c + channel);
+            let w7 = vector::<S>(weight, 7 * c + channel);
+            let w8 = vector::<S>(weight, 8 * c + channel);
+            let bias = vector::<S>(bias, channel);
+            for (column, out) in (first..).zip(out.chunks_exact_mut(c)) {
+                let [left, here, right] = around(column, w, c, channel);
+                // Three sums, so that none waits long for another.
+                let x = simd.mul_add_e_f32s(vector::<S>(rows[0], left), w0, bias);
+                let y = simd.mul_f32s(vector::<S>(rows[0], here), w1);
+                let z = simd.mul_f32s(vector::<S>(rows[0], right), w2);
+                let x = simd.mul_add_e_f32s(vector::<S>(rows[1], left), w3, x);
+                let y = simd.mul_add_e_f32s(vector::<S>(rows[1], here), w4, y);
+                let z = simd.mul_add_e_f32s(vector::<S>(rows[1], right), w5, z);
+                let x = simd.mul_add_e_f32s(vector::<S>(rows[2], left), w6, x);
+                let y = simd.mul_add_e_f32s(vector::<S>(rows[2], here), w7, y);
+                let z = simd.mul_add_e_f32s(vector::<S>(rows[2], right), w8, z);
+                S::as_mut_simd_f32s(&mut out[channel..][..S::F32_LANES]).0[0] =
+                    simd.add_f32s(x, simd.add_f32s(y, z));
+            }
+        }
+        for channel in whole..c {
+            for (column, out) in (first..).zip(out.chunks_exact_mut(c)) {
+                let taps = around(column, w, c, channel);
+                let tap = |k: usize| rows[k / 3][taps[k % 3]] * weight[k * c + channel];
+                out[channel] = bias[channel] + (0..9).map(tap).sum::<f32>();
+            }
+        }
     }
 }
 
-/// `out = bias + Σ_k weight[k] ∘ taps[k]`, channel by channel.
+/// Where a channel of a column and its neighbours is in a row of `w` columns of `c` channels; the border is replicated.
 #[inline(always)]
-fn weighted_sum(taps: [&[f32]; 9], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    let c = out.len();
-    let [x0, x1, x2, x3, x4, x5, x6, x7, x8] = taps.map(|t| &t[..c]);
-    let [w0, w1, w2, w3, w4, w5, w6, w7, w8]: [&[f32]; 9] = std::array::from_fn(|k| &weight[k * c..][..c]);
-    let bias = &bias[..c];
-    for i in 0..c {
-        out[i] = bias[i]
-            + ((x0[i] * w0[i] + x1[i] * w1[i] + x2[i] * w2[i])
-                + (x3[i] * w3[i] + x4[i] * w4[i] + x5[i] * w5[i])
-                + (x6[i] * w6[i] + x7[i] * w7[i] + x8[i] * w8[i]));
-    }
+fn around(column: usize, w: usize, c: usize, channel: usize) -> [usize; 3] {
+    [column.saturating_sub(1) * c + channel, column * c + channel, (column + 1).min(w - 1) * c + channel]
+}
+
+/// The vector from value `at` on.
+#[inline(always)]
+fn vector<S: Simd>(values: &[f32], at: usize) -> S::f32s {
+    S::as_simd_f32s(&values[at..][..S::F32_LANES]).0[0]
 }

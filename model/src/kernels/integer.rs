@@ -1,11 +1,10 @@
 //! Matrix products of 16-bit integers with 32-bit sums: exact, so equal on every machine in any order.
 
+use super::pairs::{PANEL, PairDot, Portable};
 use super::simd::Isa;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"))]
 use pulp::Arch;
 
-/// Columns of a panel.
-const PANEL: usize = 16;
 /// Cells whose sums are kept in registers together.
 const CELLS: usize = 4;
 
@@ -113,92 +112,6 @@ fn product<D: PairDot>(
                 }
             }
         }
-    }
-}
-
-/// How an instruction set adds products of pairs.
-trait PairDot: Copy {
-    type Sums: Copy;
-    fn start(self, bias: &[i32; PANEL]) -> Self::Sums;
-    /// `sums[i] + pair · weights[i]`.
-    fn add(self, sums: Self::Sums, pair: [i16; 2], weights: &[[i16; 2]; PANEL]) -> Self::Sums;
-    fn finish(self, sums: Self::Sums) -> [i32; PANEL];
-}
-
-/// Plain integers.
-#[derive(Clone, Copy)]
-struct Portable;
-
-impl PairDot for Portable {
-    type Sums = [i32; PANEL];
-
-    #[inline(always)]
-    fn start(self, bias: &[i32; PANEL]) -> [i32; PANEL] {
-        *bias
-    }
-
-    #[inline(always)]
-    fn add(self, mut sums: [i32; PANEL], pair: [i16; 2], weights: &[[i16; 2]; PANEL]) -> [i32; PANEL] {
-        let [a, b] = pair.map(i32::from);
-        for (sum, w) in sums.iter_mut().zip(weights) {
-            *sum += a * i32::from(w[0]) + b * i32::from(w[1]);
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn finish(self, sums: [i32; PANEL]) -> [i32; PANEL] {
-        sums
-    }
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-impl PairDot for pulp::x86::V3 {
-    type Sums = [pulp::i32x8; 2];
-
-    #[inline(always)]
-    fn start(self, bias: &[i32; PANEL]) -> Self::Sums {
-        pulp::cast(*bias)
-    }
-
-    #[inline(always)]
-    fn add(self, sums: Self::Sums, pair: [i16; 2], weights: &[[i16; 2]; PANEL]) -> Self::Sums {
-        let pair = self.avx._mm256_set1_epi32(pulp::cast(pair));
-        let weights: [pulp::i16x16; 2] = pulp::cast(*weights);
-        std::array::from_fn(|i| {
-            let products = self.avx2._mm256_madd_epi16(pair, pulp::cast(weights[i]));
-            pulp::cast(self.avx2._mm256_add_epi32(pulp::cast(sums[i]), products))
-        })
-    }
-
-    #[inline(always)]
-    fn finish(self, sums: Self::Sums) -> [i32; PANEL] {
-        pulp::cast(sums)
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-impl PairDot for pulp::wasm::Simd128 {
-    type Sums = [pulp::i32x4; 4];
-
-    #[inline(always)]
-    fn start(self, bias: &[i32; PANEL]) -> Self::Sums {
-        pulp::cast(*bias)
-    }
-
-    #[inline(always)]
-    fn add(self, sums: Self::Sums, pair: [i16; 2], weights: &[[i16; 2]; PANEL]) -> Self::Sums {
-        let pair = self.simd128.i32x4_splat(pulp::cast(pair));
-        let weights: [pulp::i16x8; 4] = pulp::cast(*weights);
-        std::array::from_fn(|i| {
-            let products = self.simd128.i32x4_dot_i16x8(pair, pulp::cast(weights[i]));
-            pulp::cast(self.simd128.i32x4_add(pulp::cast(sums[i]), products))
-        })
-    }
-
-    #[inline(always)]
-    fn finish(self, sums: Self::Sums) -> [i32; PANEL] {
-        pulp::cast(sums)
     }
 }
 

@@ -6,10 +6,12 @@
 mod block;
 mod depthwise;
 mod elementwise;
+mod fixed;
 mod integer;
 #[cfg(feature = "nn")]
 mod matmul;
 mod packed;
+mod pairs;
 mod patches;
 mod rearrange;
 mod simd;

@@ -1,8 +1,10 @@
 //! Matrix products of many positions with one packed matrix of weights, in registers from the first
 //! product to what becomes of the sum.
 
+use super::fixed::Fixed;
+use super::pairs::Work;
 use super::simd::Isa;
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -20,6 +22,8 @@ pub(crate) struct Packed {
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
+    /// The weights once more in fixed point, where they are to be used so.
+    fixed: Option<Fixed>,
 }
 
 impl Packed {
@@ -52,6 +56,7 @@ impl Packed {
             bias: Vec::with_capacity(panels * PANEL),
             inputs,
             outputs,
+            fixed: None,
         };
         for panel in 0..panels {
             let columns: [Option<usize>; PANEL] = std::array::from_fn(|i| source(panel * PANEL + i));
@@ -61,6 +66,37 @@ impl Packed {
             packed.bias.extend(columns.map(|c| c.map_or(0.0, |c| bias[c])));
         }
         packed
+    }
+
+    /// Multiplies in fixed point from here on, where that is faster; `channels` inputs stand at each place.
+    pub(crate) fn fix(&mut self, channels: usize) {
+        self.fixed = Fixed::new(self, channels);
+    }
+
+    /// The weights in fixed point, where they are to be used so.
+    pub(super) fn fixed(&self) -> Option<&Fixed> {
+        self.fixed.as_ref()
+    }
+
+    /// K.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Weights of one panel: K rows.
+    pub(super) fn panel(&self, panel: usize) -> &[[f32; PANEL]] {
+        let size = self.inputs * PANEL;
+        self.weights[panel * size..][..size].as_chunks().0
+    }
+
+    /// Every row of every panel, with its index within the panel.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &[f32; PANEL])> {
+        self.panels().flat_map(|panel| self.panel(panel).iter().enumerate())
+    }
+
+    /// Bias of one panel.
+    pub(super) fn bias(&self, panel: usize) -> &[f32] {
+        &self.bias[panel * PANEL..][..PANEL]
     }
 
     /// N; half of it where gated.
@@ -93,8 +129,38 @@ pub(super) trait Store {
     fn store<S: Simd, const V: usize>(&mut self, simd: S, position: usize, panel: usize, sums: [S::f32s; V]);
 }
 
-/// `bias + inputs · weights` for `positions` positions, whose inputs are those of the segments one after the
-/// other, given to `store` panel by panel.
+/// How products are computed.
+pub(super) trait Multiply<S: Simd> {
+    /// `bias + inputs · weights` for `positions` positions, whose inputs are those of the segments one after the
+    /// other, given to `store` panel by panel.
+    fn product(
+        &mut self,
+        simd: S,
+        inputs: &[Segment<'_>],
+        positions: usize,
+        packed: &Packed,
+        store: &mut impl Store,
+    );
+}
+
+/// In floats.
+pub(super) struct Floats;
+
+impl<S: Simd> Multiply<S> for Floats {
+    #[inline(always)]
+    fn product(
+        &mut self,
+        simd: S,
+        inputs: &[Segment<'_>],
+        positions: usize,
+        packed: &Packed,
+        store: &mut impl Store,
+    ) {
+        product(simd, inputs, positions, packed, store);
+    }
+}
+
+/// [`Multiply::product`] in floats.
 #[inline(always)]
 pub(super) fn product<S: Simd>(
     simd: S,
@@ -127,7 +193,7 @@ fn tiles<S: Simd, const ROWS: usize, const V: usize>(
     for panel in packed.panels() {
         let size = packed.inputs * PANEL;
         let weights = vectors::<S, V>(&packed.weights[panel * size..][..size]);
-        let bias = vectors::<S, V>(&packed.bias[panel * PANEL..][..PANEL])[0];
+        let bias = vectors::<S, V>(packed.bias(panel))[0];
         for first in (0..positions).step_by(ROWS) {
             let mut sums = [bias; ROWS];
             let mut rest = weights;
@@ -158,7 +224,7 @@ fn tiles<S: Simd, const ROWS: usize, const V: usize>(
 
 /// A slice of floats as groups of `V` vectors.
 #[inline(always)]
-fn vectors<S: Simd, const V: usize>(data: &[f32]) -> &[[S::f32s; V]] {
+pub(super) fn vectors<S: Simd, const V: usize>(data: &[f32]) -> &[[S::f32s; V]] {
     S::as_simd_f32s(data).0.as_chunks().0
 }
 
@@ -208,11 +274,9 @@ struct Line<'a> {
     shuffle: usize,
 }
 
-impl WithSimd for Line<'_> {
-    type Output = ();
-
+impl Work for Line<'_> {
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S, mut multiply: impl Multiply<S>) {
         let Line { inputs, positions, packed, out, shuffle } = self;
         let stride = packed.outputs;
         for first in (0..positions).step_by(TILE) {
@@ -220,10 +284,10 @@ impl WithSimd for Line<'_> {
             let tile: Vec<Segment<'_>> = inputs.iter().map(|s| s.from(first)).collect();
             if shuffle == 1 {
                 let out = &mut out[first * stride..][..count * stride];
-                product(simd, &tile, count, packed, &mut Plain { out, stride });
+                multiply.product(simd, &tile, count, packed, &mut Plain { out, stride });
             } else {
                 let run = stride / shuffle;
-                product(simd, &tile, count, packed, &mut Shuffled { out, first, positions, run });
+                multiply.product(simd, &tile, count, packed, &mut Shuffled { out, first, positions, run });
             }
         }
     }
@@ -260,7 +324,7 @@ pub(super) fn line(
     out: &mut [f32],
 ) {
     assert_eq!(inputs.iter().map(|s| s.length).sum::<usize>(), packed.inputs);
-    isa.run(Line { inputs, positions, packed, out, shuffle });
+    isa.multiply(Line { inputs, positions, packed, out, shuffle }, packed.fixed.is_some());
 }
 
 #[cfg(test)]

@@ -42,12 +42,16 @@ pub(crate) fn lapped_pixels(
         line(isa, weights, w + 1, 1, &inputs, patches);
         let first_row = if piece == 0 { (first + half) % k } else { 0 };
         for (dy, rgb) in (first_row..).zip(rgb.chunks_exact_mut(line_bytes)) {
-            pixel_row(patches, k, dy, rgb);
+            isa.vectorize(
+                #[inline(always)]
+                || pixel_row(patches, k, dy, rgb),
+            );
         }
     });
 }
 
 /// Row `dy` of a line of patches, whose first begins half a patch before the row.
+#[inline(always)]
 fn pixel_row(patches: &[f32], k: usize, dy: usize, rgb: &mut [u8]) {
     let run = k * 3;
     let (start, rest) = rgb.split_at_mut((run / 2).min(rgb.len()));

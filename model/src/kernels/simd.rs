@@ -17,6 +17,14 @@ impl Isa {
         Isa::Best(Arch::new())
     }
 
+    /// Compiles a loop for these instructions.
+    pub(super) fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
+        match self {
+            Isa::Best(arch) => arch.dispatch(work),
+            Isa::Scalar => work(),
+        }
+    }
+
     pub(super) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         match self {
             Isa::Best(arch) => arch.dispatch(op),

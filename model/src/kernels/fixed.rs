@@ -1,0 +1,307 @@
+//! Products of [`Packed`] in 16-bit fixed point: a tile of inputs shares one step, a column of weights another.
+//!
+//! Steps are chosen so that no sum of products leaves 32 bits whatever the inputs, and channels are weighed by
+//! what they add to the outputs, so that rounding costs them alike. What is lost stays below a hundredth of what
+//! rounding to 8-bit pixels loses.
+
+use super::packed::{Multiply, PANEL, Packed, Segment, Store, vectors};
+use super::pairs::FloatDot;
+use pulp::Simd;
+
+/// Largest magnitude of an input: a balance between the precision of inputs and that of weights.
+const TOP: f32 = 8191.0;
+/// Positions whose sums are kept in registers together, where there are most registers; elsewhere a part of them.
+const ROWS: usize = 6;
+
+/// Weights in fixed point, laid out as [`Packed`] does, inputs in pairs.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    weights: Vec<[[i16; 2]; PANEL]>,
+    /// What one step of a column's weights is worth, panel after panel.
+    steps: Vec<f32>,
+    /// Weight of each channel among the inputs, which are so many times as large in fixed point.
+    norms: Vec<f32>,
+}
+
+impl Fixed {
+    /// For inputs of `channels` values at each place; `None` where they are odd in number.
+    pub(super) fn new(packed: &Packed, channels: usize) -> Option<Fixed> {
+        let inputs = packed.inputs();
+        if !channels.is_multiple_of(2) || !inputs.is_multiple_of(channels) {
+            return None;
+        }
+        let mut norms = vec![0.0f32; channels];
+        for (row, weights) in packed.rows() {
+            norms[row % channels] += weights.iter().map(|w| w * w).sum::<f32>();
+        }
+        norms.iter_mut().for_each(|n| *n = n.sqrt());
+        let (mut weights, mut steps) = (Vec::new(), Vec::new());
+        for panel in packed.panels() {
+            let rows: Vec<[f32; PANEL]> = packed
+                .panel(panel)
+                .iter()
+                .enumerate()
+                .map(|(k, row)| {
+                    let norm = norms[k % channels];
+                    row.map(|w| if norm > 0.0 { w / norm } else { 0.0 })
+                })
+                .collect();
+            let scales: [f32; PANEL] = std::array::from_fn(|column| {
+                let magnitudes = rows.iter().map(|row| row[column].abs());
+                let (sum, top) = magnitudes.fold((0.0f32, 0.0f32), |(sum, top), w| (sum + w, top.max(w)));
+                // Rounding adds half a step to each weight at most.
+                let room = 2f32.powi(31) / TOP - inputs as f32 / 2.0 - 1.0;
+                let scale = (room / sum * 0.999).min(f32::from(i16::MAX) / top);
+                if scale.is_finite() { scale } else { 1.0 }
+            });
+            weights.extend(rows.as_chunks().0.iter().map(|[even, odd]: &[[f32; PANEL]; 2]| {
+                std::array::from_fn(|i| [even, odd].map(|row| (row[i] * scales[i]).round() as i16))
+            }));
+            steps.extend(scales.map(f32::recip));
+        }
+        Some(Fixed { weights, steps, norms })
+    }
+}
+
+/// Products in fixed point of what has weights so; others in floats.
+pub(super) struct FixedPoint<D, const V: usize> {
+    dot: D,
+    memory: Vec<i16>,
+}
+
+impl<D, const V: usize> FixedPoint<D, V> {
+    pub(super) fn new(dot: D) -> Self {
+        FixedPoint { dot, memory: Vec::new() }
+    }
+}
+
+impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V> {
+    #[inline(always)]
+    fn product(
+        &mut self,
+        simd: S,
+        inputs: &[Segment<'_>],
+        positions: usize,
+        packed: &Packed,
+        store: &mut impl Store,
+    ) {
+        match packed.fixed() {
+            Some(fixed) => {
+                let step = cells(simd, inputs, positions, fixed, &mut self.memory);
+                let (with, cells, weights) = ((simd, self.dot), (&self.memory[..], step), (packed, fixed));
+                // As many sums as there are registers, less those of the weights and of one pair.
+                match V {
+                    2 => product::<_, _, V, ROWS>(with, inputs, cells, positions, weights, store),
+                    _ => product::<_, _, V, 2>(with, inputs, cells, positions, weights, store),
+                }
+            }
+            None => super::packed::product(simd, inputs, positions, packed, store),
+        }
+    }
+}
+
+/// Values from the first input of a segment to the last.
+fn extent(segment: &Segment<'_>, positions: usize) -> usize {
+    (positions - 1) * segment.stride + segment.length
+}
+
+/// Of the same segment in cells, whose positions are whole groups of [`ROWS`].
+fn padded(segment: &Segment<'_>, positions: usize) -> usize {
+    extent(segment, positions.next_multiple_of(ROWS))
+}
+
+/// Rounds the inputs of `positions` positions to integers of at most [`TOP`], one segment after the other; returns
+/// what one step is worth.
+#[inline(always)]
+fn cells<S: Simd>(
+    simd: S,
+    inputs: &[Segment<'_>],
+    positions: usize,
+    fixed: &Fixed,
+    cells: &mut Vec<i16>,
+) -> f32 {
+    let norms = &fixed.norms[..];
+    cells.resize(inputs.iter().map(|s| padded(s, positions)).sum(), 0);
+    let mut top = 0;
+    for s in inputs {
+        let in_segment = simd.vectorize(
+            #[inline(always)]
+            || largest(&s.data[..extent(s, positions)], norms),
+        );
+        top = top.max(in_segment);
+    }
+    let top = f32::from_bits(top);
+    // No number, or one too small for its inverse: nothing that adds to a picture.
+    let scale = if top > 1e-30 && top.is_finite() { TOP / top } else { 0.0 };
+    let mut rest = &mut cells[..];
+    for s in inputs {
+        let (out, others) = std::mem::take(&mut rest).split_at_mut(padded(s, positions));
+        // What lies beyond the last position counts for nothing: its sums are not stored.
+        simd.vectorize(
+            #[inline(always)]
+            || round(&s.data[..extent(s, positions)], norms, scale, out),
+        );
+        rest = others;
+    }
+    if scale > 0.0 { scale.recip() } else { 0.0 }
+}
+
+/// The bits of the largest magnitude of `x ∘ norms`; as integers they are in the order of the magnitudes.
+#[inline(always)]
+fn largest(x: &[f32], norms: &[f32]) -> u32 {
+    let mut top = 0;
+    for x in x.chunks(norms.len()) {
+        for (x, norm) in x.iter().zip(norms) {
+            top = top.max((x * norm).abs().to_bits());
+        }
+    }
+    top
+}
+
+/// Rounds `x ∘ norms · scale`, whose magnitudes are at most [`TOP`].
+#[inline(always)]
+fn round(x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
+    // A float of this magnitude has the integer in its lowest bits.
+    const INTEGERS: f32 = 12_582_912.0;
+    for (x, out) in x.chunks(norms.len()).zip(out.chunks_mut(norms.len())) {
+        for ((x, norm), out) in x.iter().zip(norms).zip(out) {
+            *out = (x * norm * scale + INTEGERS).to_bits() as i16;
+        }
+    }
+}
+
+/// As [`product`](super::packed::product), of a tile whose `cells` count so many of `step`.
+#[inline(always)]
+fn product<S: Simd, D: FloatDot<S, V>, const V: usize, const ROWS: usize>(
+    (simd, dot): (S, D),
+    inputs: &[Segment<'_>],
+    (cells, step): (&[i16], f32),
+    positions: usize,
+    (packed, fixed): (&Packed, &Fixed),
+    store: &mut impl Store,
+) {
+    let pairs = packed.inputs() / 2;
+    let step = simd.splat_f32s(step);
+    for panel in packed.panels() {
+        let weights = &fixed.weights[panel * pairs..][..pairs];
+        let mut steps = vectors::<S, V>(&fixed.steps[panel * PANEL..][..PANEL])[0];
+        for steps in &mut steps {
+            *steps = simd.mul_f32s(*steps, step);
+        }
+        let bias = vectors::<S, V>(packed.bias(panel))[0];
+        for first in (0..positions).step_by(ROWS) {
+            let mut sums = [dot.start(&[0; PANEL]); ROWS];
+            let (mut cells, mut weights) = (cells, weights);
+            for part in inputs {
+                let (here, cells_left) = cells.split_at(padded(part, positions));
+                let (rows_of_weights, weights_left) = weights.split_at(part.length / 2);
+                (cells, weights) = (cells_left, weights_left);
+                let here: &[[i16; 2]] = here.as_chunks().0;
+                let (stride, length) = (part.stride / 2, rows_of_weights.len());
+                let group = &here[first * stride..][..(ROWS - 1) * stride + length];
+                let mut rows = [group; ROWS];
+                for r in 0..ROWS {
+                    rows[r] = &group[r * stride..][..length];
+                }
+                for k in 0..rows_of_weights.len() {
+                    for r in 0..ROWS {
+                        sums[r] = dot.add(sums[r], rows[r][k], &rows_of_weights[k]);
+                    }
+                }
+            }
+            for (r, sums) in sums.into_iter().enumerate() {
+                if first + r < positions {
+                    let mut sums = dot.floats(sums);
+                    for v in 0..V {
+                        sums[v] = simd.mul_add_e_f32s(sums[v], steps[v], bias[v]);
+                    }
+                    store.store(simd, first + r, panel, sums);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::{Isa, Packed, Segment, lines};
+
+    fn noise(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f64::from(state >> 8) / f64::from(1 << 23) - 1.0
+        };
+        // Cubed: most are small, as in networks.
+        (0..count).map(|_| next().powi(3) as f32).collect()
+    }
+
+    /// Products of a line of `positions` places of `channels` and `taps` of them, with and without fixed point.
+    fn both(
+        x: &[f32],
+        [positions, channels, taps]: [usize; 3],
+        weight: &[f32],
+        bias: &[f32],
+    ) -> [Vec<f32>; 2] {
+        let mut packed = Packed::new(weight, bias);
+        let mut run = |fix: bool| {
+            if fix {
+                packed.fix(channels);
+            }
+            let mut out = vec![0.0; positions * bias.len()];
+            let line = |_| vec![Segment { data: x, stride: channels, length: taps * channels }; 2];
+            lines(Isa::best(), &packed, positions, 1, line, &mut out);
+            out
+        };
+        [false, true].map(&mut run)
+    }
+
+    #[test]
+    fn little_is_lost() {
+        for (positions, channels, taps, outputs) in [(1, 2, 1, 1), (50, 96, 2, 192), (97, 24, 3, 20)] {
+            let mut x = noise((positions + taps) * channels, 1);
+            // Channels of very different size, as the mean of a picture and its details are.
+            x.iter_mut().step_by(channels).for_each(|x| *x *= 1000.0);
+            let mut weight = noise(2 * taps * channels * outputs, 2);
+            let large = weight.chunks_exact_mut(outputs).step_by(channels);
+            large.flatten().for_each(|w| *w /= 1000.0);
+            let [expected, found] = both(&x, [positions, channels, taps], &weight, &noise(outputs, 3));
+            let power = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>();
+            let error = power(&mut expected.iter().zip(&found).map(|(a, b)| a - b));
+            let relative = (error / power(&mut expected.iter().copied())).sqrt();
+            assert!(relative < 2e-3, "{relative} with {channels} channels");
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_fit() {
+        let (channels, outputs) = (192, 17);
+        for sign in [1.0, -1.0] {
+            let x = vec![sign * 3.0; 3 * channels];
+            let weight = vec![0.25; 4 * channels * outputs];
+            let [expected, found] = both(&x, [2, channels, 2], &weight, &vec![1.0; outputs]);
+            for (a, b) in expected.iter().zip(found) {
+                assert!((a - b).abs() < 2e-3 * a.abs(), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_or_nothing_does_no_harm() {
+        for value in [f32::INFINITY, f32::NAN, f32::MAX, 0.0, 1e-42] {
+            let mut x = vec![0.5; 8];
+            x[3] = value;
+            if value.abs() < 1.0 {
+                x.fill(value);
+            }
+            let [_, found] = both(&x, [2, 2, 2], &noise(2 * 4 * 5, 4), &[2.0; 5]);
+            assert!(found.iter().all(|v| (v - 2.0).abs() < 1e-6 || value == f32::MAX), "{value}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn odd_channels_stay_in_floats() {
+        let [expected, found] = both(&noise(12, 1), [2, 3, 2], &noise(2 * 6 * 4, 2), &[0.0; 4]);
+        assert_eq!(expected, found);
+    }
+}
