@@ -14,7 +14,8 @@ dependencies() {
 }
 
 if [[ ${1-} == --check ]]; then
-    sha256sum --check --quiet $out/sources.sha256 && diff $out/dependencies.txt <(dependencies) || {
+    grep -q model/src/decode.rs $out/sources.sha256 && sha256sum --check --quiet $out/sources.sha256 &&
+        diff $out/dependencies.txt <(dependencies) || {
         echo "client/web/wasm is not built from these sources: run client/web/build.sh" >&2
         exit 1
     }
@@ -43,13 +44,15 @@ version=$(cargo tree --locked -p bottleneck-web --target $target -i wasm-bindgen
 if [[ $(wasm-bindgen --version 2>/dev/null) != "wasm-bindgen $version" ]]; then
     cargo install wasm-bindgen-cli --version "$version" --debug
 fi
-built=${CARGO_TARGET_DIR:-target}/$target/wasm
+built=$(realpath "${CARGO_TARGET_DIR:-target}")/$target/wasm
 wasm-bindgen --target web --remove-name-section --remove-producers-section --out-dir $out "$built/bottleneck_web.wasm"
 
 # The compiler says which files it read. The embedded model is not used in browsers, and dropped by the linker.
 {
     grep "^$built/bottleneck_web.wasm:" "$built/bottleneck_web.d" | tr ' ' '\n' | sed -n "s|^$PWD/||p" |
-        grep -v '\.safetensors$'
+        grep -v -e '\.safetensors$' -e ':$'
     ls client/web/build.sh {proto,model,client/web}/Cargo.toml $out/*.wasm $out/*.js
-} | sort -u | xargs sha256sum >$out/sources.sha256
+} | sort -u | xargs sha256sum >"$built/sources.sha256"
+grep -q model/src/decode.rs "$built/sources.sha256"
+cp "$built/sources.sha256" $out/
 dependencies >$out/dependencies.txt

@@ -124,6 +124,7 @@ impl Network {
     }
 
     /// How many input positions beyond its own an output position depends on, in each direction.
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn halo(&self) -> usize {
         // In units of the finest map, walked back from the output.
         let (mut scale, mut reach) = (1.0f64, 0.0f64);

@@ -3,9 +3,9 @@
 
 use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
 use crate::network::{Layer, Network};
-use crate::pixels::from_network;
 use crate::quality;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// A map (H, W, C).
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Scratch {
 }
 
 /// One layer with its weights, laid out for the kernels.
-enum Operation {
+pub(crate) enum Operation {
     Linear(Packed),
     /// 2×2 or 3×3 convolution: side, whether the map grows, weights.
     Convolution {
@@ -83,10 +83,21 @@ enum Operation {
     LappedShuffle(usize),
 }
 
+impl Operation {
+    /// Whether each row of the result depends on one row of the input, or on whole rows that no other does.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Operation::Linear(_) | Operation::Unshuffle(_) | Operation::Shuffle(_) => true,
+            Operation::Convolution { .. } | Operation::Block(..) => false,
+            Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) => false,
+        }
+    }
+}
+
 /// Networks with their weights, by name, and the instructions that they run on.
 pub(crate) struct Networks {
     networks: HashMap<String, Vec<Operation>>,
-    isa: Isa,
+    pub(crate) isa: Isa,
 }
 
 impl Networks {
@@ -136,39 +147,9 @@ impl Networks {
         self.chain(&self.networks[name], inputs, position, scratch).unwrap_or_else(|| inputs[0].clone())
     }
 
-    /// Runs the network called `name`, which ends in a picture, on `input`, and writes as many of its rows of
-    /// `width` pixels from row `first` on as `rgb` has room for.
-    pub(crate) fn picture(
-        &self,
-        name: &str,
-        input: &Map,
-        position: f32,
-        scratch: &mut Scratch,
-        (first, width): (usize, usize),
-        rgb: &mut [u8],
-    ) {
-        let operations = &self.networks[name][..];
-        match operations {
-            [
-                start @ ..,
-                Operation::Convolution { side: 2, grow: true, weights },
-                Operation::LappedShuffle(k),
-            ] => {
-                let last = self.chain(start, &[input], position, scratch);
-                let x = last.as_ref().unwrap_or(input);
-                kernels::lapped_pixels(self.isa, weights, *k, (&x.data, x.dims), (first, width), rgb);
-                last.into_iter().for_each(|x| scratch.give(x));
-            }
-            _ => {
-                let picture = self.run(name, &[input], position, scratch);
-                let stride = picture.dims.w * 3;
-                let rows = picture.data[first * stride..].chunks_exact(stride);
-                for (out, row) in rgb.chunks_exact_mut(width * 3).zip(rows) {
-                    out.iter_mut().zip(row).for_each(|(out, &v)| *out = from_network(v));
-                }
-                scratch.give(picture);
-            }
-        }
+    /// The layers of the network called `name`, one after the other.
+    pub(crate) fn operations(&self, name: &str) -> &[Operation] {
+        &self.networks[name]
     }
 
     /// Runs `operations` one after the other; `None` where there are none.
@@ -192,7 +173,7 @@ impl Networks {
     }
 
     /// Runs `operation`, together with the `next` where both are one pass over memory; how many were run.
-    fn step(
+    pub(crate) fn step(
         &self,
         operation: &Operation,
         next: Option<&Operation>,
@@ -216,12 +197,13 @@ impl Networks {
                 return (out, 2);
             }
             (Operation::Convolution { side, grow, weights }, _) => {
-                out = self.convolution(x, *side, *grow, weights, scratch);
+                let rows = 0..if *grow { h + 3 - side } else { h + 1 - side };
+                out = self.convolution(x, (*side, *grow), rows, weights, scratch);
             }
             (Operation::Block(block, scale), _) => {
                 out = scratch.map(h, w, c);
                 let scale = quality::interpolate(scale, position);
-                block.run(self.isa, &x.data, x.dims, &scale, &mut out.data);
+                block.run(self.isa, (&x.data, x.dims), 0..h, &scale, &mut out.data);
             }
             (Operation::Unshuffle(k), _) => {
                 out = scratch.map(h / k, w / k, k * k * c);
@@ -251,16 +233,23 @@ impl Networks {
         out
     }
 
-    /// Each row of taps is one run of values of a map whose border is replicated.
-    fn convolution(&self, x: &Map, side: usize, grow: bool, weights: &Packed, scratch: &mut Scratch) -> Map {
-        let border = if grow { 1 } else { 0 };
+    /// The rows `rows` of the result. Each row of taps is one run of values of a map whose border is replicated.
+    pub(crate) fn convolution(
+        &self,
+        x: &Map,
+        (side, grow): (usize, bool),
+        rows: Range<usize>,
+        weights: &Packed,
+        scratch: &mut Scratch,
+    ) -> Map {
         let padded = if grow { Some(padded(x, scratch)) } else { None };
-        let Dims { h, w, c } = x.dims;
-        let across = |n: usize| n + 2 * border + 1 - side;
-        let mut out = scratch.map(across(h), across(w), weights.outputs());
+        let Dims { w, c, .. } = x.dims;
+        let across = if grow { w + 3 - side } else { w + 1 - side };
+        let mut out = scratch.map(rows.len(), across, weights.outputs());
         let taps = padded.as_ref().unwrap_or(x);
-        let line = |row: usize| (0..side).map(|dy| taps.segment(row + dy, c, side * c)).collect();
-        kernels::lines(self.isa, weights, across(w), 1, line, &mut out.data);
+        let line =
+            |row: usize| (0..side).map(|dy| taps.segment(rows.start + row + dy, c, side * c)).collect();
+        kernels::lines(self.isa, weights, across, 1, line, &mut out.data);
         padded.into_iter().for_each(|map| scratch.give(map));
         out
     }

@@ -17,6 +17,7 @@ use crate::nn::latents::LatentGraph;
 use crate::nn::structure::{IN_SQUARES, dissimilarity_of_bytes};
 use crate::nn::{self, Parameters};
 use crate::plain::{Map, Scratch};
+use crate::synthesis::Synthesis;
 use crate::weights::floats_of;
 use bottleneck_proto::STRIP_ROWS;
 use candle_core::{Device, Result};
@@ -237,10 +238,9 @@ impl Encoder {
         let (width, height) = (image.width as usize, image.height as usize);
         let start = strip.index() * STRIP_ROWS as usize - first.as_ref().map_or(0, |map| 16 * map.dims.h);
         let end = (start + 16 * rows).min(height);
-        let mut rgb = vec![0; (end - start) * width * 3];
         let position = crate::quality::position(latents.quality);
-        let scratch = &mut Scratch::default();
-        self.model().networks.picture("synthesis", &stack, position, scratch, (0, width), &mut rgb);
+        let mut synthesis = Synthesis::new(&self.model().networks, position, (width, end - start));
+        let rgb = synthesis.strip(&stack, true, &mut Scratch::default());
         // The outermost rows of a neighbour lack what lies beyond them.
         let skip =
             |neighbour: &Option<Map>| neighbour.as_ref().map_or(0, |map| 16 * (map.dims.h / 2) * width * 3);

@@ -73,14 +73,13 @@ pub fn decode_stages(
             map.into_iter().for_each(|map| scratch.give(map));
         });
     }
-    let networks = Synthesis::new(model, quality);
-    for (strip, map) in maps.iter().enumerate() {
-        let above = strip.checked_sub(1).map(|i| &maps[i]);
-        let size = (width, strip_rows(height, strip));
-        synthesis += best_of(runs, || {
-            black_box(networks.strip(above, map, maps.get(strip + 1), size, &mut scratch));
-        });
-    }
+    synthesis += best_of(runs, || {
+        let mut networks =
+            Synthesis::new(&model.networks, crate::quality::position(quality), (width, height));
+        for (strip, map) in maps.iter().enumerate() {
+            black_box(networks.strip(map, strip + 1 == maps.len(), &mut scratch));
+        }
+    });
     let pixels = (width * height) as f64;
     let kmacs = |wanted: bool| -> f64 {
         let networks = model.architecture.decoder_networks();
@@ -201,8 +200,8 @@ pub fn benches<'a>(
             macs(&|name| name == "synthesis"),
             Box::new(move || {
                 let size = (width as usize, rows as usize);
-                let synthesis = Synthesis::new(model, quality);
-                black_box(synthesis.strip(None, &y_hat, None, size, &mut painted));
+                let mut synthesis = Synthesis::new(&model.networks, crate::quality::position(quality), size);
+                black_box(synthesis.strip(&y_hat, true, &mut painted));
             }),
         ),
         bench("container, writing", 0.0, Box::new(move || assert!(container(&data)))),

@@ -1,57 +1,155 @@
-//! g_s by strips: rows of ŷ in, rows of pixels out. FORMAT.md, section 7.
+//! g_s, rows of ŷ in, rows of pixels out: strips follow each other as if they were one picture, and no row of any
+//! map is computed twice. FORMAT.md, section 7.
 
-use crate::plain::{Map, Scratch};
-use crate::weights::Model;
-use bottleneck_proto::Quality;
+use crate::kernels;
+use crate::pixels::from_network;
+use crate::plain::{Map, Networks, Operation, Scratch};
+use std::ops::Range;
 
-/// Runs g_s on the rows of one strip with a halo from its neighbours, so that strips equal the whole.
+/// A run of g_s over a picture from its top.
 pub(crate) struct Synthesis<'a> {
-    model: &'a Model,
+    networks: &'a Networks,
+    operations: &'a [Operation],
     position: f32,
-    halo: usize,
+    width: usize,
+    /// Pixel rows that are still to come.
+    rest: usize,
+    /// For each operation, what it needs again of the rows that it has seen.
+    kept: Vec<Kept>,
+    rgb: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Kept {
+    rows: Vec<f32>,
+    /// Whether the first of them is only a neighbour of what is still to be computed.
+    above: bool,
 }
 
 impl<'a> Synthesis<'a> {
-    pub(crate) fn new(model: &'a Model, quality: Quality) -> Synthesis<'a> {
-        let halo = model.architecture.synthesis().halo();
-        Synthesis { model, position: crate::quality::position(quality), halo }
+    /// For a picture of `width` and `height` pixels, at `position` (0..=1) on the rate scale.
+    pub(crate) fn new(
+        networks: &'a Networks,
+        position: f32,
+        (width, height): (usize, usize),
+    ) -> Synthesis<'a> {
+        let operations = networks.operations("synthesis");
+        let kept = operations.iter().map(|_| Kept::default()).collect();
+        Synthesis { networks, operations, position, width, rest: height, kept, rgb: vec![] }
     }
 
-    /// RGB of `pixels` (width, rows) from the strip's ŷ and those of its neighbours, where it has any.
-    pub(crate) fn strip(
-        &self,
-        above: Option<&Map>,
-        strip: &Map,
-        below: Option<&Map>,
-        (width, rows): (usize, usize),
-        scratch: &mut Scratch,
-    ) -> Vec<u8> {
-        let mut rgb = vec![0; width * rows * 3];
-        let halo_above = above.map_or(0, |m| m.dims.h.min(self.halo));
-        let halo_below = below.map_or(0, |m| m.dims.h.min(self.halo));
-        let networks = &self.model.networks;
-        if halo_above + halo_below == 0 {
-            networks.picture("synthesis", strip, self.position, scratch, (0, width), &mut rgb);
-            return rgb;
+    /// Takes the ŷ of the next strip, the `last` or not, and returns the RGB of the rows that can be told by now: all
+    /// but a few at the strip's lower border, which wait for the next.
+    pub(crate) fn strip(&mut self, y_hat: &Map, last: bool, scratch: &mut Scratch) -> &[u8] {
+        let (mut x, mut at) = (None::<Map>, 0);
+        // Whether x already begins with the rows that the next operation has kept.
+        let mut led = false;
+        while let Some(operation) = self.operations.get(at) {
+            if operation.is_local() {
+                let input = x.as_ref().unwrap_or(y_hat);
+                let next = self.operations.get(at + 1);
+                let (out, used) = self.networks.step(operation, next, &[input], self.position, scratch);
+                x.replace(out).into_iter().for_each(|x| scratch.give(x));
+                at += used;
+                continue;
+            }
+            let input = match x.take() {
+                Some(x) if led => x,
+                other => {
+                    let led = self.lead(at, other.as_ref().unwrap_or(y_hat), scratch);
+                    other.into_iter().for_each(|x| scratch.give(x));
+                    led
+                }
+            };
+            led = false;
+            if let (
+                Operation::Convolution { side: 2, grow: true, weights },
+                Some(Operation::LappedShuffle(k)),
+            ) = (operation, self.operations.get(at + 1))
+            {
+                // The row that it has kept has been painted to its middle.
+                let first = if self.kept[at].above { k / 2 } else { 0 };
+                let beyond = if last { 0 } else { k / 2 };
+                let rows = (input.dims.h * k).saturating_sub(first + beyond);
+                let (isa, at_pixel) = (self.networks.isa, (first, self.width));
+                kernels::lapped_pixels(
+                    isa,
+                    weights,
+                    *k,
+                    (&input.data, input.dims),
+                    at_pixel,
+                    self.room(rows),
+                );
+                self.keep(at, &input, input.dims.h.saturating_sub(1));
+                self.kept[at].above = input.dims.h > 0;
+                scratch.give(input);
+                return &self.rgb;
+            }
+            let rows = self.ready(at, &input, last);
+            let out = match operation {
+                Operation::Block(block, scale) => {
+                    // The result goes behind what the next block has kept: it need not be moved there.
+                    led = matches!(self.operations.get(at + 1), Some(next) if !next.is_local());
+                    let lead = if led { &self.kept[at + 1].rows[..] } else { &[] };
+                    let row = input.dims.w * input.dims.c;
+                    let mut out = scratch.map(lead.len() / row + rows.len(), input.dims.w, input.dims.c);
+                    let (start, own) = out.data.split_at_mut(lead.len());
+                    start.copy_from_slice(lead);
+                    let scale = crate::quality::interpolate(scale, self.position);
+                    block.run(self.networks.isa, (&input.data, input.dims), rows.clone(), &scale, own);
+                    out
+                }
+                Operation::Convolution { side, grow, weights } => {
+                    self.networks.convolution(&input, (*side, *grow), rows.clone(), weights, scratch)
+                }
+                _ => unreachable!("every other operation is local"),
+            };
+            self.keep(at, &input, rows.end.saturating_sub(1));
+            self.kept[at].above = rows.end > 0;
+            scratch.give(input);
+            x = Some(out);
+            at += 1;
         }
-        let mut input = scratch.map(halo_above + strip.dims.h + halo_below, strip.dims.w, strip.dims.c);
-        let mut rest = &mut input.data[..];
-        let mut append = |map: &Map, rows: std::ops::Range<usize>| {
-            let stride = map.dims.w * map.dims.c;
-            let (out, others) = std::mem::take(&mut rest).split_at_mut(rows.len() * stride);
-            out.copy_from_slice(&map.data[rows.start * stride..rows.end * stride]);
-            rest = others;
-        };
-        if let Some(map) = above {
-            append(map, map.dims.h - halo_above..map.dims.h);
+        if let Some(picture) = x {
+            let stride = picture.dims.w * 3;
+            let pixels = self.width * 3;
+            let rgb = self.room(picture.dims.h);
+            for (out, row) in rgb.chunks_exact_mut(pixels).zip(picture.data.chunks_exact(stride)) {
+                out.iter_mut().zip(row).for_each(|(out, &v)| *out = from_network(v));
+            }
+            scratch.give(picture);
         }
-        append(strip, 0..strip.dims.h);
-        if let Some(map) = below {
-            append(map, 0..halo_below);
-        }
-        let at = (halo_above * 16, width);
-        networks.picture("synthesis", &input, self.position, scratch, at, &mut rgb);
-        scratch.give(input);
-        rgb
+        &self.rgb
+    }
+
+    /// The rows of operation `at`'s input that it has kept, and those of `x` below them.
+    fn lead(&self, at: usize, x: &Map, scratch: &mut Scratch) -> Map {
+        let kept = &self.kept[at].rows;
+        let mut out = scratch.map(x.dims.h + kept.len() / (x.dims.w * x.dims.c), x.dims.w, x.dims.c);
+        let (start, rest) = out.data.split_at_mut(kept.len());
+        start.copy_from_slice(kept);
+        rest.copy_from_slice(&x.data);
+        out
+    }
+
+    /// Rows of `input` whose neighbours are known, and whose results are not.
+    fn ready(&self, at: usize, input: &Map, last: bool) -> Range<usize> {
+        let end = if last { input.dims.h } else { input.dims.h.saturating_sub(1) };
+        usize::from(self.kept[at].above).min(end)..end
+    }
+
+    /// Keeps the rows of `input` from `first` on for operation `at`.
+    fn keep(&mut self, at: usize, input: &Map, first: usize) {
+        let rows = &mut self.kept[at].rows;
+        rows.clear();
+        rows.extend_from_slice(&input.data[first * input.dims.w * input.dims.c..]);
+    }
+
+    /// Room for `rows` rows of pixels, or as many as the picture still has.
+    fn room(&mut self, rows: usize) -> &mut [u8] {
+        let rows = rows.min(self.rest);
+        self.rest -= rows;
+        self.rgb.resize(rows * self.width * 3, 0);
+        &mut self.rgb
     }
 }

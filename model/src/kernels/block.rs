@@ -6,6 +6,7 @@ use super::pairs::Work;
 use super::{Dims, simd::Isa};
 use pulp::Simd;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Weights of a gated depthwise block (FORMAT.md, section 4.1), ready to run.
 #[derive(Clone, Debug)]
@@ -32,13 +33,25 @@ impl Block {
         self.project.fix(channels);
     }
 
-    /// `x + scale ∘ project(gate(expand(depthwise(x))))` for a map x; `scale` is one value a channel.
-    pub(crate) fn run(&self, isa: Isa, x: &[f32], dims: Dims, scale: &[f32], out: &mut [f32]) {
+    /// `x + scale ∘ project(gate(expand(depthwise(x))))` for the rows `rows` of a map x; `scale` is one value a
+    /// channel.
+    pub(crate) fn run(
+        &self,
+        isa: Isa,
+        (x, dims): (&[f32], Dims),
+        rows: Range<usize>,
+        scale: &[f32],
+        out: &mut [f32],
+    ) {
         let Dims { h, w, c } = dims;
-        assert!(x.len() == dims.len() && out.len() == dims.len() && scale.len() == c);
+        assert!(
+            x.len() == dims.len() && out.len() == rows.len() * w * c && rows.end <= h && scale.len() == c
+        );
+        let first = rows.start;
         out.par_chunks_mut(w * c).enumerate().for_each_init(
             || [vec![0.0; TILE * c], vec![0.0; TILE * c]],
-            |buffers, (row, out)| {
+            |buffers, (index, out)| {
+                let row = first + index;
                 let rows =
                     [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
                 let row = Row { block: self, rows, w, scale, buffers, out };

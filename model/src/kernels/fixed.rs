@@ -86,7 +86,8 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
         store: &mut impl Store,
     ) {
         match packed.fixed() {
-            Some(fixed) => {
+            // Where places are of another size, they are none of the channels'.
+            Some(fixed) if inputs.iter().all(|s| s.stride == fixed.norms.len()) => {
                 let step = cells(simd, inputs, positions, fixed, &mut self.memory);
                 let (with, cells, weights) = ((simd, self.dot), (&self.memory[..], step), (packed, fixed));
                 // As many sums as there are registers, less those of the weights and of one pair.
@@ -95,7 +96,7 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
                     _ => product::<_, _, V, 2>(with, inputs, cells, positions, weights, store),
                 }
             }
-            None => super::packed::product(simd, inputs, positions, packed, store),
+            _ => super::packed::product(simd, inputs, positions, packed, store),
         }
     }
 }

@@ -6,6 +6,10 @@
 mod block;
 mod depthwise;
 mod elementwise;
+#[cfg_attr(
+    not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32")),
+    expect(dead_code, reason = "other processors multiply floats as fast")
+)]
 mod fixed;
 mod integer;
 #[cfg(feature = "nn")]

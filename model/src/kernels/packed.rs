@@ -2,7 +2,7 @@
 //! product to what becomes of the sum.
 
 use super::fixed::Fixed;
-use super::pairs::Work;
+use super::pairs::{HAS_PAIRS, Work};
 use super::simd::Isa;
 use pulp::Simd;
 use rayon::prelude::*;
@@ -70,7 +70,7 @@ impl Packed {
 
     /// Multiplies in fixed point from here on, where that is faster; `channels` inputs stand at each place.
     pub(crate) fn fix(&mut self, channels: usize) {
-        self.fixed = Fixed::new(self, channels);
+        self.fixed = if HAS_PAIRS { Fixed::new(self, channels) } else { None };
     }
 
     /// The weights in fixed point, where they are to be used so.

@@ -3,13 +3,19 @@
 
 use super::packed::{Floats, Multiply};
 use super::simd::Isa;
-use pulp::{Arch, Simd, WithSimd};
+#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"))]
+use pulp::Arch;
+use pulp::{Simd, WithSimd};
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
 mod x86;
 
 /// Columns of a panel.
 pub(super) const PANEL: usize = super::packed::PANEL;
+
+/// Whether there can be instructions for products of pairs that are faster than those for floats.
+pub(super) const HAS_PAIRS: bool =
+    cfg!(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"));
 
 /// How an instruction set adds products of pairs.
 pub(super) trait PairDot: Copy {
@@ -31,7 +37,7 @@ pub(super) trait Work {
 }
 
 impl Isa {
-    /// Runs `work`: in fixed point where that is `fixed` and faster, else in floats.
+    /// Runs `work`: in fixed point where that is `fixed`, else in floats. NEON multiplies floats as fast.
     pub(super) fn multiply(self, work: impl Work, fixed: bool) {
         match self {
             #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
@@ -42,7 +48,10 @@ impl Isa {
                 #[inline(always)]
                 || work.run(simd, super::fixed::FixedPoint::new(simd)),
             ),
-            _ => self.run(InFloats(work)),
+            _ => {
+                debug_assert!(HAS_PAIRS || !fixed);
+                self.run(InFloats(work));
+            }
         }
     }
 }

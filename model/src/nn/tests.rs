@@ -4,7 +4,9 @@ use super::{knot_weights, ops, run};
 use crate::architecture::Architecture;
 use crate::kernels::Dims;
 use crate::network::{Layer, Network};
+use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Scratch};
+use crate::synthesis::Synthesis;
 use candle_core::{Device, Result, Tensor, Var};
 
 /// Reproducible values in −1..1.
@@ -123,8 +125,16 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
         assert_picture(&networks, &map, &plain);
     }
     let Dims { h, w, c } = plain.dims;
+    let floats_of = plain.data.clone();
     let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
     assert_close(&network.name, &candle, &plain, 1e-5);
+    // In fixed point, whose errors are of the size of the whole map's values.
+    networks.fix(&network.name);
+    let fixed = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
+    let power = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
+    let differences: Vec<f32> = fixed.iter().zip(&floats_of).map(|(a, b)| a - b).collect();
+    let lost = (power(&differences) / power(&floats_of)).sqrt();
+    assert!(lost < 2e-3, "{}: {lost}", network.name);
     // And without SIMD.
     networks.scalar();
     let scalar = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
@@ -132,17 +142,25 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
     assert_close(&network.name, &scalar, &plain, 1e-5);
 }
 
-/// The bytes of parts of a picture are those of the whole map.
+/// Bytes in strips are those of the whole map.
 fn assert_picture(networks: &Networks, input: &Map, whole: &Map) {
     let stride = whole.dims.w * 3;
-    for (first, width, rows) in [(0, whole.dims.w, whole.dims.h), (0, 3, 2), (16, whole.dims.w - 5, 13)] {
-        let mut rgb = vec![0; width * rows * 3];
-        let at = (first, width);
-        networks.picture("synthesis", input, 0.3, &mut Scratch::default(), at, &mut rgb);
-        let lines = whole.data[first * stride..].chunks_exact(stride);
-        for (line, found) in lines.zip(rgb.chunks_exact(width * 3)) {
-            let expected = line.iter().map(|&v| crate::pixels::from_network(v));
-            assert!(expected.zip(found).all(|(a, &b)| a == b), "{first}, {width}, {rows}");
+    for (width, height) in [(whole.dims.w, whole.dims.h), (3, 2), (whole.dims.w - 5, whole.dims.h - 13)] {
+        for strips in [vec![3], vec![1, 2], vec![2, 1], vec![1, 1, 1]] {
+            let mut synthesis = Synthesis::new(networks, 0.3, (width, height));
+            let (mut found, mut row) = (Vec::new(), 0);
+            for rows in strips {
+                let strip = input.rows(row..row + rows);
+                row += rows;
+                found.extend_from_slice(synthesis.strip(
+                    &strip,
+                    row == input.dims.h,
+                    &mut Scratch::default(),
+                ));
+            }
+            let lines = whole.data.chunks_exact(stride).take(height);
+            let expected = lines.flat_map(|line| line[..width * 3].iter().map(|&v| from_network(v)));
+            assert!(expected.eq(found), "{width}×{height}");
         }
     }
 }
