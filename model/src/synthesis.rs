@@ -6,6 +6,10 @@ use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Operation, Scratch};
 use std::ops::Range;
 
+/// Rows of ŷ that become pixels together: few enough for their maps to stay in the processor's caches, and enough for
+/// many threads.
+const BAND: usize = 8;
+
 /// A run of g_s over a picture from its top.
 pub(crate) struct Synthesis<'a> {
     networks: &'a Networks,
@@ -41,6 +45,20 @@ impl<'a> Synthesis<'a> {
     /// Takes the ŷ of the next strip, the `last` or not, and returns the RGB of the rows that can be told by now: all
     /// but a few at the strip's lower border, which wait for the next.
     pub(crate) fn strip(&mut self, y_hat: &Map, last: bool, scratch: &mut Scratch) -> &[u8] {
+        self.rgb.clear();
+        let row = y_hat.dims.w * y_hat.dims.c;
+        let mut bands = y_hat.data.chunks(BAND * row).peekable();
+        while let Some(rows) = bands.next() {
+            let mut band = scratch.map(rows.len() / row, y_hat.dims.w, y_hat.dims.c);
+            band.data.copy_from_slice(rows);
+            self.band(&band, last && bands.peek().is_none(), scratch);
+            scratch.give(band);
+        }
+        &self.rgb
+    }
+
+    /// The same for a part of a strip: appends to `rgb`.
+    fn band(&mut self, y_hat: &Map, last: bool, scratch: &mut Scratch) {
         let (mut x, mut at) = (None::<Map>, 0);
         // Whether x already begins with the rows that the next operation has kept.
         let mut led = false;
@@ -83,7 +101,7 @@ impl<'a> Synthesis<'a> {
                 self.keep(at, &input, input.dims.h.saturating_sub(1));
                 self.kept[at].above = input.dims.h > 0;
                 scratch.give(input);
-                return &self.rgb;
+                return;
             }
             let rows = self.ready(at, &input, last);
             let out = match operation {
@@ -119,7 +137,6 @@ impl<'a> Synthesis<'a> {
             }
             scratch.give(picture);
         }
-        &self.rgb
     }
 
     /// The rows of operation `at`'s input that it has kept, and those of `x` below them.
@@ -149,7 +166,8 @@ impl<'a> Synthesis<'a> {
     fn room(&mut self, rows: usize) -> &mut [u8] {
         let rows = rows.min(self.rest);
         self.rest -= rows;
-        self.rgb.resize(rows * self.width * 3, 0);
-        &mut self.rgb
+        let before = self.rgb.len();
+        self.rgb.resize(before + rows * self.width * 3, 0);
+        &mut self.rgb[before..]
     }
 }
