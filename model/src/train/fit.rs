@@ -183,6 +183,11 @@ pub fn fit(
         from: state.step,
     });
 
+    if state.step == 0 && settings.init.is_some() {
+        // What is to be improved on.
+        report(validated(settings, &optimiser, &photos, &state)?);
+    }
+
     let codec = Codec::new(&settings.architecture);
     let workers = Workers::new(settings.workers).map_err(FitError::Settings)?;
     let mut lately = Lately::new();
@@ -218,16 +223,7 @@ pub fn fit(
             lately = Lately::new();
         }
         if state.step % settings.validate_every == 0 || state.step == settings.steps {
-            let positions = VALIDATED.map(|lambda| settings.architecture.position_of(lambda));
-            let points = validate(
-                &settings.architecture,
-                &optimiser.averaged(&settings.device)?,
-                &photos.validation,
-                &positions,
-                &settings.device,
-            )?;
-            let (step, pixels, seconds) = (state.step, state.pixels, state.seconds);
-            report(Progress::Validated { step, pixels, seconds, points });
+            report(validated(settings, &optimiser, &photos, &state)?);
         }
         if saved_at.elapsed() > SAVE_EVERY {
             checkpoint::save(&settings.out, &optimiser, &state)?;
@@ -236,6 +232,24 @@ pub fn fit(
     }
     checkpoint::save(&settings.out, &optimiser, &state)?;
     Ok((settings.architecture.clone(), optimiser.averaged(&Device::Cpu)?))
+}
+
+/// The moving average on the photographs held out.
+fn validated(
+    settings: &Settings,
+    optimiser: &Optimiser,
+    photos: &Photos,
+    state: &State,
+) -> Result<Progress, FitError> {
+    let points = validate(
+        &settings.architecture,
+        &optimiser.averaged(&settings.device)?,
+        &photos.validation,
+        &VALIDATED.map(|lambda| settings.architecture.position_of(lambda)),
+        settings.weights,
+        &settings.device,
+    )?;
+    Ok(Progress::Validated { step: state.step, pixels: state.pixels, seconds: state.seconds, points })
 }
 
 fn check(s: &Settings) -> Result<(), FitError> {

@@ -135,8 +135,8 @@ impl Codec {
         Ok(x)
     }
 
-    /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with
-    /// D = (1 − `structure`) · MSE + `structure` · [`structure::IN_SQUARES`] · dissimilarity + `border` · [`blocking`].
+    /// The loss to descend, a scalar: the mean of (λ·D + bpp) / √λ, so that no rate drowns the others, with D the
+    /// [`distortion`].
     pub(super) fn loss(&self, pass: &Pass, positions: &[f32], weigh: Weights) -> Result<Tensor> {
         let device: &Device = pass.bpp.device();
         let n = positions.len();
@@ -145,14 +145,19 @@ impl Codec {
         let weights: Vec<f32> = lambdas.iter().map(|l| (middle / l).sqrt()).collect();
         let lambdas = Tensor::from_vec(lambdas, n, device)?;
         let weights = Tensor::from_vec(weights, n, device)?;
-        let mut distortion = ((&pass.mse * (1.0 - weigh.structure))? + (&pass.blocking * weigh.border)?)?;
-        if weigh.structure > 0.0 {
-            let [x, x_hat] = &pass.pictures;
-            distortion =
-                (distortion + (dissimilarity(x, x_hat)? * (weigh.structure * structure::IN_SQUARES))?)?;
-        }
-        (((distortion * lambdas)? + &pass.bpp)? * weights)?.mean_all()
+        (((distortion(pass, weigh)? * lambdas)? + &pass.bpp)? * weights)?.mean_all()
     }
+}
+
+/// What is weighed against bits, for each picture (N), on the scale of squared errors: (1 − `structure`) · MSE +
+/// `structure` · [`structure::IN_SQUARES`] · dissimilarity + `border` · [`blocking`].
+pub(super) fn distortion(pass: &Pass, weigh: Weights) -> Result<Tensor> {
+    let distortion = ((&pass.mse * (1.0 - weigh.structure))? + (&pass.blocking * weigh.border)?)?;
+    if weigh.structure == 0.0 {
+        return Ok(distortion);
+    }
+    let [x, x_hat] = &pass.pictures;
+    distortion + (dissimilarity(x, x_hat)? * (weigh.structure * structure::IN_SQUARES))?
 }
 
 impl Quantiser<'_> {

@@ -113,7 +113,7 @@ pub(crate) fn run(args: FitArgs) -> anyhow::Result<()> {
         if let Progress::Validated { step, pixels, seconds, points } = &progress {
             let points: Vec<_> = points
                 .iter()
-                .map(|p| serde_json::json!({"position": p.position, "bpp": p.bpp, "psnr": p.psnr, "log_cost": p.log_cost}))
+                .map(|p| serde_json::json!({"position": p.position, "bpp": p.bpp, "psnr": p.psnr, "log_cost": p.log_cost, "log_objective": p.log_objective}))
                 .collect();
             let line =
                 serde_json::json!({"step": step, "pixels": pixels, "seconds": seconds, "points": points});

@@ -54,11 +54,13 @@ impl Display {
                 ),
             },
             Progress::Validated { step, pixels, seconds, points } => {
-                let mean = points.iter().map(|p| p.log_cost).sum::<f64>() / points.len() as f64;
+                let count = points.len() as f64;
+                let cost = points.iter().map(|p| p.log_cost).sum::<f64>() / count;
+                let objective = points.iter().map(|p| p.log_objective).sum::<f64>() / count;
                 let points: Vec<String> =
                     points.iter().map(|p| format!("{:.3} bpp {:.2} dB", p.bpp, p.psnr)).collect();
                 self.line(&format!(
-                    "validation at step {step} ({:.2} Gpixel, {:.0} min): cost {mean:.4}  {}",
+                    "validation at step {step} ({:.2} Gpixel, {:.0} min): cost {cost:.4}, of what is trained for {objective:.4}  {}",
                     *pixels as f64 / 1e9,
                     seconds / 60.0,
                     points.join(", ")
