@@ -1,14 +1,12 @@
 //! Entropy coding: a range coder over integer tables. FORMAT.md, section 6.
 
-use constriction::stream::Decode;
-use constriction::stream::model::{DecoderModel, EntropyModel};
-use constriction::stream::queue::DefaultRangeDecoder;
-use std::num::NonZeroU32;
 #[cfg(feature = "nn")]
 use {
     constriction::BitArray,
-    constriction::stream::{Encode, model::EncoderModel, queue::DefaultRangeEncoder},
+    constriction::stream::model::{EncoderModel, EntropyModel},
+    constriction::stream::{Encode, queue::DefaultRangeEncoder},
     std::borrow::Borrow,
+    std::num::NonZeroU32,
 };
 
 /// Bits of a table: its counts sum to 2^16.
@@ -25,6 +23,15 @@ pub(crate) struct Table {
     escape: bool,
     /// For each of 256 equal parts of 0..2^16, the symbol that its first value falls in.
     lookup: Vec<u16>,
+    likeliest: Part,
+}
+
+/// A symbol's index, and its part of 0..2^16: where it begins, and how much it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    index: usize,
+    left: u32,
+    count: u32,
 }
 
 impl Table {
@@ -47,9 +54,32 @@ impl Table {
         if sum != 1 << PRECISION {
             return Err(format!("a table's counts sum to {sum}, not {}", 1 << PRECISION));
         }
-        let lookup =
-            (0..256u32).map(|part| (cumulative.partition_point(|&c| c <= part << 8) - 1) as u16).collect();
-        Ok(Table { first, cumulative, escape, lookup })
+        let mut index = 0;
+        let lookup = (0..256u32).map(|part| {
+            while cumulative[index + 1] <= part << 8 {
+                index += 1;
+            }
+            index as u16
+        });
+        let lookup = lookup.collect();
+        let parts = counts.iter().enumerate().map(|(index, &count)| {
+            let left = cumulative[index];
+            Part { index, left, count: count.into() }
+        });
+        let likeliest = parts.max_by_key(|part| part.count).expect("there are symbols");
+        Ok(Table { first, cumulative, escape, lookup, likeliest })
+    }
+
+    /// The symbol whose part of 0..2^16 `quantile` falls in.
+    #[inline]
+    fn part(&self, quantile: u16) -> Part {
+        let quantile = u32::from(quantile);
+        let mut index = usize::from(self.lookup[(quantile >> 8) as usize]);
+        while self.cumulative[index + 1] <= quantile {
+            index += 1;
+        }
+        let left = self.cumulative[index];
+        Part { index, left, count: self.cumulative[index + 1] - left }
     }
 
     /// Whether all values that need no escape are within ±`bound`.
@@ -102,6 +132,7 @@ fn escape_bits((distance, _): (u32, bool)) -> f64 {
     f64::from(2 * (distance + 1).ilog2() + 2)
 }
 
+#[cfg(feature = "nn")]
 impl EntropyModel<PRECISION> for &Table {
     type Symbol = usize;
     type Probability = u32;
@@ -116,39 +147,23 @@ impl EncoderModel<PRECISION> for &Table {
     }
 }
 
-impl DecoderModel<PRECISION> for &Table {
-    fn quantile_function(&self, quantile: u32) -> (usize, u32, NonZeroU32) {
-        let mut index = usize::from(self.lookup[(quantile >> 8) as usize]);
-        while self.cumulative[index + 1] <= quantile {
-            index += 1;
-        }
-        let left = self.cumulative[index];
-        let count = NonZeroU32::new(self.cumulative[index + 1] - left).expect("no count is 0");
-        (index, left, count)
-    }
-}
-
 /// A fair bit, for escapes.
+#[cfg(feature = "nn")]
 struct Bit;
 
+#[cfg(feature = "nn")]
 impl EntropyModel<PRECISION> for Bit {
     type Symbol = bool;
     type Probability = u32;
 }
 
+#[cfg(feature = "nn")]
 const HALF: NonZeroU32 = NonZeroU32::new(1 << (PRECISION - 1)).unwrap();
 
 #[cfg(feature = "nn")]
 impl EncoderModel<PRECISION> for Bit {
     fn left_cumulative_and_probability(&self, symbol: impl Borrow<bool>) -> Option<(u32, NonZeroU32)> {
         Some((u32::from(*symbol.borrow()) << (PRECISION - 1), HALF))
-    }
-}
-
-impl DecoderModel<PRECISION> for Bit {
-    fn quantile_function(&self, quantile: u32) -> (bool, u32, NonZeroU32) {
-        let bit = quantile >> (PRECISION - 1) != 0;
-        (bit, u32::from(bit) << (PRECISION - 1), HALF)
     }
 }
 
@@ -191,32 +206,69 @@ impl Encoder {
     }
 }
 
-/// Reads one strip's symbols.
-pub(crate) struct Decoder {
-    coder: DefaultRangeDecoder,
+/// Reads one strip's symbols: FORMAT.md, section 6.3. What constriction's `DefaultRangeDecoder` does, which tests hold it
+/// against; but likely symbols cost no division.
+pub(crate) struct Decoder<'a> {
+    /// Bytes that have not been read.
+    rest: &'a [u8],
+    /// How far the data's number lies above the lower end of the interval.
+    offset: u64,
+    /// Size of the interval.
+    range: u64,
 }
 
-impl Decoder {
-    pub(crate) fn new(bytes: &[u8]) -> Decoder {
-        let words: Vec<u32> = bytes
-            .chunks(4)
-            .map(|chunk| {
-                let mut word = [0; 4];
-                word[..chunk.len()].copy_from_slice(chunk);
-                u32::from_be_bytes(word)
-            })
-            .collect();
-        Decoder {
-            coder: DefaultRangeDecoder::from_compressed(words).expect("reading from memory does not fail"),
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Decoder<'a> {
+        let mut decoder = Decoder { rest: bytes, offset: 0, range: u64::MAX };
+        decoder.offset = decoder.word() << 32;
+        decoder.offset |= decoder.word();
+        decoder
+    }
+
+    /// The next word; zeros follow the data.
+    #[inline]
+    fn word(&mut self) -> u64 {
+        let mut word = [0; 4];
+        match self.rest.split_first_chunk() {
+            Some((whole, rest)) => (word, self.rest) = (*whole, rest),
+            None => word[..self.rest.len()].copy_from_slice(std::mem::take(&mut self.rest)),
         }
+        u32::from_be_bytes(word).into()
     }
 
     /// The next value under `table`; the error says what is wrong with the data.
+    #[inline(always)]
     pub(crate) fn get(&mut self, table: &Table) -> Result<i16, &'static str> {
-        let index = self.coder.decode_symbol(table).map_err(|_| DAMAGED)?;
-        if !table.escape || index != table.cumulative.len() - 2 {
-            return Ok(table.first + index as i16);
+        let scale = self.range >> PRECISION;
+        let likeliest = table.likeliest;
+        let above = self.offset.wrapping_sub(scale * u64::from(likeliest.left));
+        let part = if above < scale * u64::from(likeliest.count) {
+            likeliest
+        } else {
+            let quantile = u16::try_from(self.offset / scale).map_err(|_| DAMAGED)?;
+            table.part(quantile)
+        };
+        self.narrow(scale, part);
+        if table.escape && part.index == table.cumulative.len() - 2 {
+            return self.escaped(table);
         }
+        Ok(table.first + part.index as i16)
+    }
+
+    /// Leaves of the interval, whose 2^16th is `scale`, the part that has been read.
+    #[inline]
+    fn narrow(&mut self, scale: u64, part: Part) {
+        self.offset -= scale * u64::from(part.left);
+        self.range = scale * u64::from(part.count);
+        if self.range < 1 << 32 {
+            self.range <<= 32;
+            self.offset = self.offset << 32 | self.word();
+        }
+    }
+
+    /// What follows an escape.
+    #[cold]
+    fn escaped(&mut self, table: &Table) -> Result<i16, &'static str> {
         let below = self.get_bit()?;
         let mut length = 0;
         while self.get_bit()? {
@@ -239,12 +291,19 @@ impl Decoder {
     }
 
     fn get_bit(&mut self) -> Result<bool, &'static str> {
-        self.coder.decode_symbol(Bit).map_err(|_| DAMAGED)
+        let scale = self.range >> PRECISION;
+        let quantile = u16::try_from(self.offset / scale).map_err(|_| DAMAGED)?;
+        let bit = quantile >> (PRECISION - 1) != 0;
+        let count = 1 << (PRECISION - 1);
+        self.narrow(scale, Part { index: bit.into(), left: u32::from(bit) * count, count });
+        Ok(bit)
     }
 
     /// Whether all bytes have been used: some are left over only in a damaged strip.
     pub(crate) fn finish(self) -> Result<(), &'static str> {
-        if self.coder.maybe_exhausted() { Ok(()) } else { Err("data is left over after the last symbol") }
+        // As much as an encoder may leave open, or all where there was nothing to read.
+        let ended = self.offset < (1 << 33) - 1 || self.range == u64::MAX;
+        if self.rest.is_empty() && ended { Ok(()) } else { Err("data is left over after the last symbol") }
     }
 }
 
@@ -253,10 +312,20 @@ const DAMAGED: &str = "the entropy-coded data is damaged";
 #[cfg(all(test, feature = "nn"))]
 mod tests {
     use super::*;
+    use constriction::stream::Decode;
+    use constriction::stream::model::DecoderModel;
+    use constriction::stream::queue::DefaultRangeDecoder;
     use proptest::prelude::*;
 
-    fn tables() -> Vec<Table> {
-        vec![
+    impl DecoderModel<PRECISION> for &Table {
+        fn quantile_function(&self, quantile: u32) -> (usize, u32, NonZeroU32) {
+            let part = self.part(quantile as u16);
+            (part.index, part.left, NonZeroU32::new(part.count).unwrap())
+        }
+    }
+
+    fn tables() -> [Table; 3] {
+        [
             Table::new(-1, &[1, 65532, 1, 2], true).unwrap(),
             Table::new(-3, &[100, 1000, 20000, 23336, 20000, 1000, 100], false).unwrap(),
             Table::new(0, &[32768, 32768], false).unwrap(),
@@ -292,6 +361,27 @@ mod tests {
                 prop_assert_eq!(decoder.get(&tables[t]).unwrap(), v);
             }
             decoder.finish().unwrap();
+        }
+
+        #[test]
+        fn it_reads_what_constriction_reads(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let tables = tables().map(|mut table| { table.escape = false; table });
+            let words: Vec<u32> = bytes.chunks(4).map(|chunk| {
+                let mut word = [0; 4];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u32::from_be_bytes(word)
+            }).collect();
+            let mut expected = DefaultRangeDecoder::from_compressed(words).unwrap();
+            let mut found = Decoder::new(&bytes);
+            for table in tables.iter().cycle().take(1000) {
+                let symbol = expected.decode_symbol(table).map_err(|_| DAMAGED);
+                let symbol = symbol.map(|index| table.first + index as i16);
+                prop_assert_eq!(found.get(table), symbol);
+                prop_assert_eq!(Decoder { ..found }.finish().is_ok(), expected.maybe_exhausted());
+                if symbol.is_err() {
+                    break;
+                }
+            }
         }
 
         #[test]
