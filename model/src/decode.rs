@@ -108,18 +108,17 @@ pub fn decode_container(
     sink.start(width as u32, height as u32)?;
     // One for the latents, one for the synthesis: they run side by side.
     let [mut lent, mut other] = [Scratch::default(), Scratch::default()];
-    let (first, second) = rayon::join(|| latents(0, &mut lent), || latents(1, &mut other));
-    let (mut current, mut below) = (first?, second?);
+    let mut current = latents(0, &mut other)?;
     for strip in 0..strips {
-        // The latents of the strip after next are decoded while this one becomes pixels.
+        // The latents of the next strip are decoded while this one becomes pixels.
         let y_hat = current.take().expect("latents were decoded for every strip");
         let (rgb, next) = rayon::join(
             || synthesis.strip(&y_hat, strip + 1 == strips, &mut lent),
-            || latents(strip + 2, &mut other),
+            || latents(strip + 1, &mut other),
         );
         sink.rows(rgb)?;
         other.give(y_hat);
-        (current, below) = (below, next?);
+        current = next?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Encoder and decoder walk the same code; they differ only in where a residual comes from. A strip is
 //! self-contained: its border counts as the picture's.
 
+use crate::kernels::Dims;
 use crate::network::{STEPS, group_at};
 use crate::plain::{Map, Scratch};
 use crate::weights::Model;
@@ -64,11 +65,17 @@ pub(crate) fn walk<E>(
             for column in 0..columns {
                 let first = group_at(step, row, column) * group;
                 let at = (row * columns + column) * channels + first;
-                let coded = row < grid.h && column < grid.w;
-                for k in 0..group {
-                    let mu = mean.data[at + k];
-                    let r = if coded { residual(levels[at + k], row, column, first + k, mu)? } else { 0 };
-                    y_hat.data[at + k] = f32::from(r) + mu;
+                // The means come phase by phase of the pattern.
+                let phase = row % 2 * 2 + column % 2;
+                let means = ((phase * rows + row) / 2 * columns + column) / 2 * group;
+                let (mean, levels) = (&mean.data[means..][..group], &levels[at..][..group]);
+                let y_hat = &mut y_hat.data[at..][..group];
+                if row < grid.h && column < grid.w {
+                    for (k, ((y_hat, &mu), &level)) in y_hat.iter_mut().zip(mean).zip(levels).enumerate() {
+                        *y_hat = f32::from(residual(level, row, column, first + k, mu)?) + mu;
+                    }
+                } else {
+                    y_hat.copy_from_slice(mean);
                 }
             }
         }
@@ -77,17 +84,22 @@ pub(crate) fn walk<E>(
 
     let correction = model.networks.run("correction", &[&y_hat, &features], position, scratch);
     let inverse: Vec<f32> = model.log_gain(quality).iter().map(|g| (-g).exp()).collect();
-    let mut out = scratch.map(grid.h, grid.w, channels);
-    for (row, out) in out.data.chunks_exact_mut(grid.w * channels).enumerate() {
-        let from = row * columns * channels;
-        let sums =
-            y_hat.data[from..].chunks_exact(channels).zip(correction.data[from..].chunks_exact(channels));
-        for (out, (y_hat, correction)) in out.chunks_exact_mut(channels).zip(sums) {
+    // In the place of what is corrected, row after row without the cells beyond the coded grid.
+    let (row, row_out) = (columns * channels, grid.w * channels);
+    for r in 0..grid.h {
+        let y_hat = &mut y_hat.data[r * row..][..row_out];
+        let cells = y_hat.chunks_exact_mut(channels).zip(correction.data[r * row..].chunks_exact(channels));
+        for (y_hat, correction) in cells {
             for i in 0..channels {
-                out[i] = (y_hat[i] + correction[i]) * inverse[i];
+                y_hat[i] = (y_hat[i] + correction[i]) * inverse[i];
             }
         }
     }
-    [features, y_hat, correction].into_iter().for_each(|map| scratch.give(map));
-    Ok(out)
+    if row_out < row {
+        (1..grid.h).for_each(|r| y_hat.data.copy_within(r * row..r * row + row_out, r * row_out));
+    }
+    y_hat.data.truncate(grid.h * row_out);
+    y_hat.dims = Dims { h: grid.h, w: grid.w, c: channels };
+    [features, correction].into_iter().for_each(|map| scratch.give(map));
+    Ok(y_hat)
 }

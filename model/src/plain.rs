@@ -2,7 +2,7 @@
 //! encoder on a CPU.
 
 use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
-use crate::network::{Layer, Network};
+use crate::network::{Layer, Network, STEPS, group_at};
 use crate::quality;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,10 +33,17 @@ impl Map {
     fn segment(&self, row: usize, stride: usize, length: usize) -> Segment<'_> {
         Segment { data: &self.data[row * self.dims.w * self.dims.c..], stride, length }
     }
+
+    /// Row `row` of those cells that are of one phase of the 2×2 pattern.
+    fn phase(&self, row: usize, phase: usize) -> Segment<'_> {
+        let Segment { data, stride, length } =
+            self.segment(2 * row + phase / 2, 2 * self.dims.c, self.dims.c);
+        Segment { data: &data[phase % 2 * self.dims.c..], stride, length }
+    }
 }
 
 /// Maps that [`Scratch`] keeps at most.
-const SPARE_MAPS: usize = 3;
+const SPARE_MAPS: usize = 8;
 
 /// Memory of maps that are not needed any more: taking from it saves the system's page faults.
 #[derive(Default)]
@@ -69,6 +76,9 @@ impl Scratch {
 /// One layer with its weights, laid out for the kernels.
 pub(crate) enum Operation {
     Linear(Packed),
+    /// [`Operation::Linear`], of which each phase of the 2×2 pattern (its top left, top right, bottom left, bottom
+    /// right) keeps one group of channels: four maps (H/2, W/2, C/4), one after the other.
+    Grouped(Box<[Packed; STEPS]>),
     /// 2×2 or 3×3 convolution: side, whether the map grows, weights.
     Convolution {
         side: usize,
@@ -88,7 +98,7 @@ impl Operation {
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Operation::Linear(_) | Operation::Unshuffle(_) | Operation::Shuffle(_) => true,
-            Operation::Convolution { .. } | Operation::Block(..) => false,
+            Operation::Convolution { .. } | Operation::Block(..) | Operation::Grouped(_) => false,
             Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) => false,
         }
     }
@@ -126,12 +136,26 @@ impl Networks {
         self.isa = Isa::Scalar;
     }
 
+    /// Computes no more of the last layer of the network called `name` than coding step `step` wants; its maps
+    /// must have even sides.
+    pub(crate) fn group(&mut self, name: &str, step: usize) {
+        if let Some(operation) = self.networks.get_mut(name).and_then(|network| network.last_mut())
+            && let Operation::Linear(weights) = operation
+        {
+            let size = weights.outputs() / STEPS;
+            let of = |phase: usize| group_at(step, phase / 2, phase % 2) * size;
+            let groups = std::array::from_fn(|phase| weights.columns(of(phase)..of(phase) + size));
+            *operation = Operation::Grouped(Box::new(groups));
+        }
+    }
+
     /// Multiplies in fixed point in the network called `name` from here on, where that is faster: for pixels,
     /// which are rounded to whole numbers anyway.
     pub(crate) fn fix(&mut self, name: &str) {
         for operation in self.networks.get_mut(name).into_iter().flatten() {
             match operation {
                 Operation::Linear(weights) => weights.fix(weights.inputs()),
+                Operation::Grouped(groups) => groups.iter_mut().for_each(|w| w.fix(w.inputs())),
                 Operation::Convolution { side, weights, .. } => {
                     weights.fix(weights.inputs() / (*side * *side))
                 }
@@ -195,6 +219,15 @@ impl Networks {
                 let lines = |row: usize| (0..*k).map(|dy| x.segment(row * k + dy, run, run)).collect();
                 kernels::lines(self.isa, weights, w / k, 1, lines, &mut out.data);
                 return (out, 2);
+            }
+            (Operation::Grouped(groups), _) => {
+                let group = groups[0].outputs();
+                out = scratch.map(2 * h, w / 2, group);
+                let maps = out.data.chunks_exact_mut(h / 2 * (w / 2) * group);
+                for (phase, (weights, out)) in groups.iter().zip(maps).enumerate() {
+                    let line = |row: usize| inputs.iter().map(|x| x.phase(row, phase)).collect();
+                    kernels::lines(self.isa, weights, w / 2, 1, line, out);
+                }
             }
             (Operation::Convolution { side, grow, weights }, _) => {
                 let rows = 0..if *grow { h + 3 - side } else { h + 1 - side };

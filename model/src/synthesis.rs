@@ -6,9 +6,11 @@ use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Operation, Scratch};
 use std::ops::Range;
 
-/// Rows of ŷ that become pixels together: few enough for their maps to stay in the processor's caches, and enough for
-/// many threads.
+/// Rows of ŷ that become pixels together at most.
 const BAND: usize = 8;
+/// Cells of ŷ that become pixels together, where there are not more threads than rows: few enough for their maps to stay
+/// in the processor's caches.
+const CELLS: usize = 512;
 
 /// A run of g_s over a picture from its top.
 pub(crate) struct Synthesis<'a> {
@@ -21,6 +23,8 @@ pub(crate) struct Synthesis<'a> {
     /// For each operation, what it needs again of the rows that it has seen.
     kept: Vec<Kept>,
     rgb: Vec<u8>,
+    /// Bytes of `rgb` that are of this strip.
+    filled: usize,
 }
 
 #[derive(Default)]
@@ -39,22 +43,23 @@ impl<'a> Synthesis<'a> {
     ) -> Synthesis<'a> {
         let operations = networks.operations("synthesis");
         let kept = operations.iter().map(|_| Kept::default()).collect();
-        Synthesis { networks, operations, position, width, rest: height, kept, rgb: vec![] }
+        Synthesis { networks, operations, position, width, rest: height, kept, rgb: vec![], filled: 0 }
     }
 
     /// Takes the ŷ of the next strip, the `last` or not, and returns the RGB of the rows that can be told by now: all
     /// but a few at the strip's lower border, which wait for the next.
     pub(crate) fn strip(&mut self, y_hat: &Map, last: bool, scratch: &mut Scratch) -> &[u8] {
-        self.rgb.clear();
+        self.filled = 0;
         let row = y_hat.dims.w * y_hat.dims.c;
-        let mut bands = y_hat.data.chunks(BAND * row).peekable();
+        let band = (CELLS / y_hat.dims.w).max(rayon::current_num_threads()).clamp(2, BAND);
+        let mut bands = y_hat.data.chunks(band * row).peekable();
         while let Some(rows) = bands.next() {
             let mut band = scratch.map(rows.len() / row, y_hat.dims.w, y_hat.dims.c);
             band.data.copy_from_slice(rows);
             self.band(&band, last && bands.peek().is_none(), scratch);
             scratch.give(band);
         }
-        &self.rgb
+        &self.rgb[..self.filled]
     }
 
     /// The same for a part of a strip: appends to `rgb`.
@@ -166,8 +171,10 @@ impl<'a> Synthesis<'a> {
     fn room(&mut self, rows: usize) -> &mut [u8] {
         let rows = rows.min(self.rest);
         self.rest -= rows;
-        let before = self.rgb.len();
-        self.rgb.resize(before + rows * self.width * 3, 0);
-        &mut self.rgb[before..]
+        let before = self.filled;
+        self.filled += rows * self.width * 3;
+        // Bytes of strips before are written over.
+        self.rgb.resize(self.rgb.len().max(self.filled), 0);
+        &mut self.rgb[before..self.filled]
     }
 }

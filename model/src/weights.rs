@@ -3,14 +3,16 @@
 use crate::architecture::Architecture;
 use crate::decode::Symbol;
 use crate::entropy::Table;
-use crate::network::Network;
+use crate::network::{Network, STEPS};
 use crate::plain::Networks;
 use crate::scale::{IntegerLayer, LEVELS, ScaleNetwork, Z_MAX, layer_size};
 use bottleneck_proto::ModelId;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 /// Key of the file's metadata, and the value's form.
@@ -25,6 +27,40 @@ pub(crate) const LITE: &[u8] = include_bytes!("../weights/lite.decoder.safetenso
 
 /// Decoder file of the embedded base model.
 pub(crate) const BASE: &[u8] = include_bytes!("../weights/base.decoder.safetensors");
+
+/// An embedded model; nothing of it is made before it is asked for.
+struct BuiltIn {
+    bytes: &'static [u8],
+    id: OnceLock<ModelId>,
+    model: OnceLock<Model>,
+}
+
+/// Lite and base.
+static BUILT_IN: [BuiltIn; 2] = [BuiltIn::new(LITE), BuiltIn::new(BASE)];
+
+impl BuiltIn {
+    const fn new(bytes: &'static [u8]) -> BuiltIn {
+        BuiltIn { bytes, id: OnceLock::new(), model: OnceLock::new() }
+    }
+
+    fn id(&self) -> ModelId {
+        *self.id.get_or_init(|| id_of(self.bytes))
+    }
+
+    fn model(&self) -> &Model {
+        self.model.get_or_init(|| {
+            Model::from_decoder(self.bytes.into(), self.id()).expect("the embedded model is read by a test")
+        })
+    }
+}
+
+/// The name of a decoder file: the first 8 bytes of its SHA-256.
+fn id_of(decoder: &[u8]) -> ModelId {
+    let hash = Sha256::digest(decoder);
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash[..8]);
+    ModelId(id)
+}
 
 /// What a decoder file says of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +124,7 @@ pub struct Model {
     pub(crate) tables: Tables,
     experimental: bool,
     id: ModelId,
-    bytes: Vec<u8>,
+    bytes: Cow<'static, [u8]>,
 }
 
 /// All tables of a model.
@@ -108,6 +144,7 @@ impl Tables {
     }
 
     /// The table that a symbol is coded with.
+    #[inline]
     pub(crate) fn of(&self, quality: bottleneck_proto::Quality, symbol: Symbol) -> &Table {
         match symbol {
             Symbol::Z(channel) => &self.z(quality)[channel],
@@ -124,51 +161,42 @@ impl Model {
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, WeightsError> {
         let file = SafeTensors::deserialize(bytes)?;
         if let Ok(decoder) = file.tensor(DECODER_TENSOR) {
-            return Model::from_decoder(decoder.data());
+            return Model::from_decoder(decoder.data().to_vec().into(), id_of(decoder.data()));
         }
-        Model::from_decoder(bytes)
+        Model::from_decoder(bytes.to_vec().into(), id_of(bytes))
     }
 
-    fn from_decoder(bytes: &[u8]) -> Result<Model, WeightsError> {
-        let file = SafeTensors::deserialize(bytes)?;
-        let Metadata { architecture, experimental } = metadata(bytes)?;
+    fn from_decoder(bytes: Cow<'static, [u8]>, id: ModelId) -> Result<Model, WeightsError> {
+        let file = SafeTensors::deserialize(&bytes)?;
+        let Metadata { architecture, experimental } = metadata(&bytes)?;
         architecture.check().map_err(WeightsError::Unsupported)?;
         let decoder = architecture.decoder_networks();
         let mut networks = Networks::new(&decoder, |name, shape| floats_of(&file, name, shape))?;
-        networks.fix("synthesis");
+        for step in 0..STEPS {
+            networks.group(&architecture.mean(step).name, step);
+        }
+        for network in &decoder {
+            networks.fix(&network.name);
+        }
         let log_gain = floats_of(&file, "gain", &[crate::network::QUALITY_KNOTS, architecture.y])?;
         let scale = scale_network(&file, &architecture)?;
         let tables = tables(&file, &architecture)?;
-        let hash = Sha256::digest(bytes);
-        let mut id = [0; 8];
-        id.copy_from_slice(&hash[..8]);
-        Ok(Model {
-            architecture,
-            networks,
-            log_gain,
-            scale,
-            tables,
-            experimental,
-            id: ModelId(id),
-            bytes: bytes.to_vec(),
-        })
+        Ok(Model { architecture, networks, log_gain, scale, tables, experimental, id, bytes })
     }
 
     /// The lite model embedded in this build.
     pub fn lite() -> &'static Model {
-        static MODEL: OnceLock<Model> = OnceLock::new();
-        MODEL.get_or_init(|| Model::from_bytes(LITE).expect("the embedded model is read by a test"))
+        BUILT_IN[0].model()
     }
 
     /// The base model embedded in this build: smaller codes than [`Model::lite`], for 2.5 times the multiplications.
     pub fn base() -> &'static Model {
-        static MODEL: OnceLock<Model> = OnceLock::new();
-        MODEL.get_or_init(|| Model::from_bytes(BASE).expect("the embedded model is read by a test"))
+        BUILT_IN[1].model()
     }
 
     /// The embedded model that a code names, if it is one of them.
     pub fn built_in(id: ModelId) -> Option<&'static Model> {
-        [Model::lite, Model::base].into_iter().map(|model| model()).find(|model| model.id() == id)
+        BUILT_IN.iter().find(|built_in| built_in.id() == id).map(BuiltIn::model)
     }
 
     /// The model without SIMD: much slower, and the oracle of what SIMD computes.
@@ -249,8 +277,10 @@ pub(crate) fn floats_of(
     shape: &[usize],
 ) -> Result<Vec<f32>, WeightsError> {
     let view = tensor(file, name, Dtype::F16, Some(shape))?;
-    let values: Vec<f32> =
-        view.data().chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
+    let bits: Vec<u16> = view.data().as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
+    let mut values = vec![0.0; bits.len()];
+    // All at once: one by one each would be a call.
+    bits.reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut values);
     if values.iter().all(|v| v.is_finite()) {
         Ok(values)
     } else {

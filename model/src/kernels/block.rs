@@ -102,15 +102,22 @@ impl Store for Gate<'_> {
     #[inline(always)]
     fn store<S: Simd, const V: usize>(&mut self, simd: S, position: usize, panel: usize, sums: [S::f32s; V]) {
         let half = PANEL / 2;
+        let first = panel * half;
+        let count = half.min(self.channels - first);
+        let out = &mut self.out[position * self.channels + first..][..count];
         let mut gated = [0.0; PANEL / 2];
         if S::F32_LANES <= half {
             let (first, second) = sums.split_at(V / 2);
-            let out = S::as_mut_simd_f32s(&mut gated).0;
-            for (out, (&a, &b)) in out.iter_mut().zip(first.iter().zip(second)) {
+            // Straight to its place where there is room: a copy of so little costs more than what is copied.
+            let to = if count == half { &mut *out } else { &mut gated };
+            for (to, (&a, &b)) in S::as_mut_simd_f32s(to).0.iter_mut().zip(first.iter().zip(second)) {
                 let one = simd.splat_f32s(1.0);
                 let slope = simd.mul_f32s(simd.splat_f32s(0.5), b);
                 let sigmoid = simd.div_f32s(slope, simd.add_f32s(one, simd.abs_f32s(b)));
-                *out = simd.mul_f32s(a, simd.add_f32s(simd.splat_f32s(0.5), sigmoid));
+                *to = simd.mul_f32s(a, simd.add_f32s(simd.splat_f32s(0.5), sigmoid));
+            }
+            if count == half {
+                return;
             }
         } else {
             let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
@@ -118,14 +125,7 @@ impl Store for Gate<'_> {
                 *out = values[i] * super::elementwise::sigmoid(values[half + i]);
             }
         }
-        let first = panel * half;
-        let count = half.min(self.channels - first);
-        let out = &mut self.out[position * self.channels + first..];
-        if count == half {
-            out[..half].copy_from_slice(&gated);
-        } else {
-            out[..count].copy_from_slice(&gated[..count]);
-        }
+        out.copy_from_slice(&gated[..count]);
     }
 }
 

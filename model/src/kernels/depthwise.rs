@@ -57,6 +57,11 @@ pub(super) fn depthwise_row<S: Simd>(
     let c = bias.len();
     let whole = c - c % S::F32_LANES;
     for (first, out) in (first..).step_by(COLUMNS).zip(out.chunks_mut(COLUMNS * c)) {
+        // What comes next: a stride of a whole column hides it from the processor's own foresight.
+        for row in rows {
+            let next = &row[((first + COLUMNS + 1) * c).min(row.len())..];
+            super::simd::prefetch(&next[..(COLUMNS * c).min(next.len())]);
+        }
         for channel in (0..whole).step_by(S::F32_LANES) {
             let w0 = vector::<S>(weight, channel);
             let w1 = vector::<S>(weight, c + channel);
@@ -68,20 +73,23 @@ pub(super) fn depthwise_row<S: Simd>(
             let w7 = vector::<S>(weight, 7 * c + channel);
             let w8 = vector::<S>(weight, 8 * c + channel);
             let bias = vector::<S>(bias, channel);
-            for (column, out) in (first..).zip(out.chunks_exact_mut(c)) {
-                let [left, here, right] = around(column, w, c, channel);
+            let mut left = column::<S>(rows, first.saturating_sub(1) * c + channel);
+            let mut here = column::<S>(rows, first * c + channel);
+            for (at, out) in (first..).zip(out.chunks_exact_mut(c)) {
+                let right = column::<S>(rows, (at + 1).min(w - 1) * c + channel);
                 // Three sums, so that none waits long for another.
-                let x = simd.mul_add_e_f32s(vector::<S>(rows[0], left), w0, bias);
-                let y = simd.mul_f32s(vector::<S>(rows[0], here), w1);
-                let z = simd.mul_f32s(vector::<S>(rows[0], right), w2);
-                let x = simd.mul_add_e_f32s(vector::<S>(rows[1], left), w3, x);
-                let y = simd.mul_add_e_f32s(vector::<S>(rows[1], here), w4, y);
-                let z = simd.mul_add_e_f32s(vector::<S>(rows[1], right), w5, z);
-                let x = simd.mul_add_e_f32s(vector::<S>(rows[2], left), w6, x);
-                let y = simd.mul_add_e_f32s(vector::<S>(rows[2], here), w7, y);
-                let z = simd.mul_add_e_f32s(vector::<S>(rows[2], right), w8, z);
+                let x = simd.mul_add_e_f32s(left[0], w0, bias);
+                let y = simd.mul_f32s(here[0], w1);
+                let z = simd.mul_f32s(right[0], w2);
+                let x = simd.mul_add_e_f32s(left[1], w3, x);
+                let y = simd.mul_add_e_f32s(here[1], w4, y);
+                let z = simd.mul_add_e_f32s(right[1], w5, z);
+                let x = simd.mul_add_e_f32s(left[2], w6, x);
+                let y = simd.mul_add_e_f32s(here[2], w7, y);
+                let z = simd.mul_add_e_f32s(right[2], w8, z);
                 S::as_mut_simd_f32s(&mut out[channel..][..S::F32_LANES]).0[0] =
                     simd.add_f32s(x, simd.add_f32s(y, z));
+                (left, here) = (here, right);
             }
         }
         for channel in whole..c {
@@ -98,6 +106,12 @@ pub(super) fn depthwise_row<S: Simd>(
 #[inline(always)]
 fn around(column: usize, w: usize, c: usize, channel: usize) -> [usize; 3] {
     [column.saturating_sub(1) * c + channel, column * c + channel, (column + 1).min(w - 1) * c + channel]
+}
+
+/// The vectors from value `at` of each row on. (An array's `map` would be compiled without their instructions.)
+#[inline(always)]
+fn column<S: Simd>(rows: [&[f32]; 3], at: usize) -> [S::f32s; 3] {
+    [vector::<S>(rows[0], at), vector::<S>(rows[1], at), vector::<S>(rows[2], at)]
 }
 
 /// The vector from value `at` on.

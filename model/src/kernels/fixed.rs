@@ -35,31 +35,62 @@ impl Fixed {
             norms[row % channels] += weights.iter().map(|w| w * w).sum::<f32>();
         }
         norms.iter_mut().for_each(|n| *n = n.sqrt());
-        let (mut weights, mut steps) = (Vec::new(), Vec::new());
+        let inverse: Vec<f32> = norms.iter().map(|&n| if n > 0.0 { n.recip() } else { 0.0 }).collect();
+        let mut weights = Vec::with_capacity(packed.panels().len() * inputs / 2);
+        let mut steps = Vec::with_capacity(packed.panels().len() * PANEL);
         for panel in packed.panels() {
-            let rows: Vec<[f32; PANEL]> = packed
-                .panel(panel)
-                .iter()
-                .enumerate()
-                .map(|(k, row)| {
-                    let norm = norms[k % channels];
-                    row.map(|w| if norm > 0.0 { w / norm } else { 0.0 })
-                })
-                .collect();
-            let scales: [f32; PANEL] = std::array::from_fn(|column| {
-                let magnitudes = rows.iter().map(|row| row[column].abs());
-                let (sum, top) = magnitudes.fold((0.0f32, 0.0f32), |(sum, top), w| (sum + w, top.max(w)));
+            let rows = packed.panel(panel);
+            let (mut sums, mut tops) = ([0.0f32; PANEL], [0.0f32; PANEL]);
+            for (row, inverse) in rows.iter().zip(inverse.iter().cycle()) {
+                for i in 0..PANEL {
+                    let w = (row[i] * inverse).abs();
+                    sums[i] += w;
+                    tops[i] = tops[i].max(w);
+                }
+            }
+            let scales: [f32; PANEL] = std::array::from_fn(|i| {
                 // Rounding adds half a step to each weight at most.
                 let room = 2f32.powi(31) / TOP - inputs as f32 / 2.0 - 1.0;
-                let scale = (room / sum * 0.999).min(f32::from(i16::MAX) / top);
+                let scale = (room / sums[i] * 0.999).min(f32::from(i16::MAX) / tops[i]);
                 if scale.is_finite() { scale } else { 1.0 }
             });
-            weights.extend(rows.as_chunks().0.iter().map(|[even, odd]: &[[f32; PANEL]; 2]| {
-                std::array::from_fn(|i| [even, odd].map(|row| (row[i] * scales[i]).round() as i16))
-            }));
+            let pairs = inverse.as_chunks::<2>().0.iter().cycle();
+            for ([even, odd], inverse) in rows.as_chunks::<2>().0.iter().zip(pairs) {
+                let mut row = [[0; 2]; PANEL];
+                for i in 0..PANEL {
+                    row[i] =
+                        [rounded(even[i] * inverse[0] * scales[i]), rounded(odd[i] * inverse[1] * scales[i])];
+                }
+                weights.push(row);
+            }
             steps.extend(scales.map(f32::recip));
         }
         Some(Fixed { weights, steps, norms })
+    }
+}
+
+impl Fixed {
+    /// Whether the channels are those of each segment, or of all of them together.
+    fn fits(&self, inputs: &[Segment<'_>]) -> bool {
+        let channels = self.norms.len();
+        inputs.iter().all(|s| s.stride.is_multiple_of(channels)) || self.joins(inputs)
+    }
+
+    /// Whether each segment has channels of its own.
+    fn joins(&self, inputs: &[Segment<'_>]) -> bool {
+        let own = |s: &Segment<'_>| s.stride == s.length && s.length.is_multiple_of(2);
+        inputs.len() > 1
+            && inputs.iter().all(own)
+            && inputs.iter().map(|s| s.length).sum::<usize>() == self.norms.len()
+    }
+
+    /// The norms of each segment's channels.
+    fn norms(&self, inputs: &[Segment<'_>]) -> impl Iterator<Item = &[f32]> {
+        let joins = self.joins(inputs);
+        let mut rest = &self.norms[..];
+        inputs
+            .iter()
+            .map(move |s| if joins { rest.split_off(..s.length).expect("they add up") } else { rest })
     }
 }
 
@@ -86,8 +117,7 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
         store: &mut impl Store,
     ) {
         match packed.fixed() {
-            // Where places are of another size, they are none of the channels'.
-            Some(fixed) if inputs.iter().all(|s| s.stride == fixed.norms.len()) => {
+            Some(fixed) if fixed.fits(inputs) => {
                 let step = cells(simd, inputs, positions, fixed, &mut self.memory);
                 let (with, cells, weights) = ((simd, self.dot), (&self.memory[..], step), (packed, fixed));
                 // As many sums as there are registers, less those of the weights and of one pair.
@@ -121,21 +151,19 @@ fn cells<S: Simd>(
     fixed: &Fixed,
     cells: &mut Vec<i16>,
 ) -> f32 {
-    let norms = &fixed.norms[..];
     cells.resize(inputs.iter().map(|s| padded(s, positions)).sum(), 0);
-    let mut top = 0;
-    for s in inputs {
+    let mut top = 0.0f32;
+    for (s, norms) in inputs.iter().zip(fixed.norms(inputs)) {
         let in_segment = simd.vectorize(
             #[inline(always)]
-            || largest(&s.data[..extent(s, positions)], norms),
+            || largest(simd, &s.data[..extent(s, positions)], norms),
         );
-        top = top.max(in_segment);
+        top = top.max(in_segment) + 0.0 * in_segment;
     }
-    let top = f32::from_bits(top);
     // No number, or one too small for its inverse: nothing that adds to a picture.
     let scale = if top > 1e-30 && top.is_finite() { TOP / top } else { 0.0 };
     let mut rest = &mut cells[..];
-    for s in inputs {
+    for (s, norms) in inputs.iter().zip(fixed.norms(inputs)) {
         let (out, others) = std::mem::take(&mut rest).split_at_mut(padded(s, positions));
         // What lies beyond the last position counts for nothing: its sums are not stored.
         simd.vectorize(
@@ -147,28 +175,47 @@ fn cells<S: Simd>(
     if scale > 0.0 { scale.recip() } else { 0.0 }
 }
 
-/// The bits of the largest magnitude of `x ∘ norms`; as integers they are in the order of the magnitudes.
+/// The largest magnitude of `x ∘ norms`, no number where one of them is none.
 #[inline(always)]
-fn largest(x: &[f32], norms: &[f32]) -> u32 {
-    let mut top = 0;
-    for x in x.chunks(norms.len()) {
-        for (x, norm) in x.iter().zip(norms) {
-            top = top.max((x * norm).abs().to_bits());
+fn largest<S: Simd>(simd: S, x: &[f32], norms: &[f32]) -> f32 {
+    // One for each lane of a vector, until the end. The larger of two may be that which is a number.
+    let mut tops = simd.splat_f32s(0.0);
+    let mut numbers = simd.equal_f32s(tops, tops);
+    let mut rest = 0.0f32;
+    let channels = norms.len();
+    let (norms, norms_left) = S::as_simd_f32s(norms);
+    for x in x.chunks(channels) {
+        let (x, x_left) = S::as_simd_f32s(x);
+        for (&x, &norm) in x.iter().zip(norms) {
+            let x = simd.mul_f32s(x, norm);
+            tops = simd.max_f32s(tops, simd.abs_f32s(x));
+            numbers = simd.and_m32s(numbers, simd.equal_f32s(x, x));
+        }
+        for (x, norm) in x_left.iter().zip(norms_left) {
+            let x = (x * norm).abs();
+            rest = if x.is_nan() { x } else { rest.max(x) + 0.0 * rest };
         }
     }
-    top
+    let none = simd.select_f32s(numbers, simd.splat_f32s(0.0), simd.splat_f32s(f32::NAN));
+    simd.reduce_max_f32s(tops).max(rest) + 0.0 * rest + simd.reduce_sum_f32s(none)
 }
 
 /// Rounds `x ∘ norms · scale`, whose magnitudes are at most [`TOP`].
 #[inline(always)]
 fn round(x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
-    // A float of this magnitude has the integer in its lowest bits.
-    const INTEGERS: f32 = 12_582_912.0;
     for (x, out) in x.chunks(norms.len()).zip(out.chunks_mut(norms.len())) {
         for ((x, norm), out) in x.iter().zip(norms).zip(out) {
-            *out = (x * norm * scale + INTEGERS).to_bits() as i16;
+            *out = rounded(x * norm * scale);
         }
     }
+}
+
+/// The nearest integer, where that fits 16 bits.
+#[inline(always)]
+fn rounded(x: f32) -> i16 {
+    // A float of this magnitude has the integer in its lowest bits.
+    const INTEGERS: f32 = 12_582_912.0;
+    (x + INTEGERS).to_bits() as i16
 }
 
 /// As [`product`](super::packed::product), of a tile whose `cells` count so many of `step`.
@@ -210,14 +257,13 @@ fn product<S: Simd, D: FloatDot<S, V>, const V: usize, const ROWS: usize>(
                     }
                 }
             }
-            for (r, sums) in sums.into_iter().enumerate() {
-                if first + r < positions {
-                    let mut sums = dot.floats(sums);
-                    for v in 0..V {
-                        sums[v] = simd.mul_add_e_f32s(sums[v], steps[v], bias[v]);
-                    }
-                    store.store(simd, first + r, panel, sums);
+            // What is left of the group is taken from memory: unrolled, addresses would cost as much as products.
+            for (r, &sums) in sums[..ROWS.min(positions - first)].iter().enumerate() {
+                let mut sums = dot.floats(sums);
+                for v in 0..V {
+                    sums[v] = simd.mul_add_e_f32s(sums[v], steps[v], bias[v]);
                 }
+                store.store(simd, first + r, panel, sums);
             }
         }
     }

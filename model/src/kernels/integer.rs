@@ -1,9 +1,7 @@
 //! Matrix products of 16-bit integers with 32-bit sums: exact, so equal on every machine in any order.
 
-use super::pairs::{PANEL, PairDot, Portable};
+use super::pairs::{PANEL, PairDot, PairWork};
 use super::simd::Isa;
-#[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"))]
-use pulp::Arch;
 
 /// Cells whose sums are kept in registers together.
 const CELLS: usize = 4;
@@ -57,24 +55,22 @@ pub(crate) fn integer_product(
     out: &mut [i16],
 ) {
     assert_eq!(cells.len() / packed.inputs, out.len() / packed.outputs);
-    match isa {
-        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-        Isa::Best(Arch::V3(simd)) => pulp::Simd::vectorize(
-            simd,
-            #[inline(always)]
-            || product(simd, cells, packed, shift, top, out),
-        ),
-        #[cfg(target_arch = "wasm32")]
-        Isa::Best(Arch::Simd128(simd)) => pulp::Simd::vectorize(
-            simd,
-            #[inline(always)]
-            || product(simd, cells, packed, shift, top, out),
-        ),
-        Isa::Best(arch) => arch.dispatch(
-            #[inline(always)]
-            || product(Portable, cells, packed, shift, top, out),
-        ),
-        Isa::Scalar => product(Portable, cells, packed, shift, top, out),
+    isa.dot(Product { cells, packed, shift, top, out });
+}
+
+struct Product<'a> {
+    cells: &'a [i16],
+    packed: &'a PackedIntegers,
+    shift: u32,
+    top: i32,
+    out: &'a mut [i16],
+}
+
+impl PairWork for Product<'_> {
+    #[inline(always)]
+    fn run(self, dot: impl PairDot) {
+        let Product { cells, packed, shift, top, out } = self;
+        product(dot, cells, packed, shift, top, out);
     }
 }
 
@@ -106,9 +102,15 @@ fn product<D: PairDot>(
                 }
             }
             for (r, sums) in sums.into_iter().enumerate().take(count - cell) {
+                let sums = dot.finish(sums);
+                let mut row = [0; PANEL];
+                for i in 0..PANEL {
+                    row[i] = ((sums[i] + half) >> shift).clamp(0, top) as i16;
+                }
                 let out = &mut out[(cell + r) * outputs + first..][..columns];
-                for (out, sum) in out.iter_mut().zip(dot.finish(sums)) {
-                    *out = ((sum + half) >> shift).clamp(0, top) as i16;
+                match out.first_chunk_mut() {
+                    Some(out) => *out = row,
+                    None => out.copy_from_slice(&row[..columns]),
                 }
             }
         }

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 /// Columns of a panel.
 pub(crate) const PANEL: usize = 16;
+const HALF: usize = PANEL / 2;
 /// Positions that one task multiplies with all panels before the next: their inputs stay in the nearest cache.
 pub(super) const TILE: usize = 48;
 
@@ -29,43 +30,54 @@ pub(crate) struct Packed {
 impl Packed {
     /// `weight` is (K, N), row after row; `bias` N values.
     pub(crate) fn new(weight: &[f32], bias: &[f32]) -> Packed {
-        Packed::arranged(weight, bias, |column| Some(column).filter(|&c| c < bias.len()))
+        Packed::arranged(weight, bias, |half| half * HALF..((half + 1) * HALF).min(bias.len()))
     }
 
     /// For [`gated`](super::block): of N = 2·C columns (a, b), each panel holds 8 of a and the same 8 of b.
     pub(super) fn gated(weight: &[f32], bias: &[f32]) -> Packed {
-        let (channels, half) = (bias.len() / 2, PANEL / 2);
-        let mut packed = Packed::arranged(weight, bias, |column| {
-            let channel = column / PANEL * half + column % half;
-            let second = column % PANEL >= half;
-            (channel < channels).then_some(channel + if second { channels } else { 0 })
+        let channels = bias.len() / 2;
+        let mut packed = Packed::arranged(weight, bias, |index| {
+            let columns = index / 2 * HALF..((index / 2 + 1) * HALF).min(channels);
+            let second = index % 2 * channels;
+            columns.start + second..columns.end + second
         });
         packed.outputs = channels;
         packed
     }
 
-    /// `source` tells which column of `weight` a packed column holds.
-    fn arranged(weight: &[f32], bias: &[f32], source: impl Fn(usize) -> Option<usize>) -> Packed {
+    /// `source` tells which columns of `weight` each half of a panel holds, until it gives none.
+    fn arranged(weight: &[f32], bias: &[f32], source: impl Fn(usize) -> Range<usize>) -> Packed {
         let outputs = bias.len();
         let inputs = weight.len() / outputs;
         assert_eq!(weight.len(), inputs * outputs);
         // Interleaving can need one panel more than there are whole ones.
-        let panels = (0..).take_while(|p| (0..PANEL).any(|i| source(p * PANEL + i).is_some())).count();
+        let panels = (0..).take_while(|&panel| !source(2 * panel).is_empty()).count();
         let mut packed = Packed {
-            weights: Vec::with_capacity(panels * inputs * PANEL),
-            bias: Vec::with_capacity(panels * PANEL),
+            weights: vec![0.0; panels * inputs * PANEL],
+            bias: vec![0.0; panels * PANEL],
             inputs,
             outputs,
             fixed: None,
         };
-        for panel in 0..panels {
-            let columns: [Option<usize>; PANEL] = std::array::from_fn(|i| source(panel * PANEL + i));
-            for row in weight.chunks_exact(outputs) {
-                packed.weights.extend(columns.map(|c| c.map_or(0.0, |c| row[c])));
+        for half in 0..2 * panels {
+            let (columns, first) = (source(half), half % 2 * HALF);
+            if columns.is_empty() {
+                continue;
             }
-            packed.bias.extend(columns.map(|c| c.map_or(0.0, |c| bias[c])));
+            let panel = &mut packed.weights[half / 2 * inputs * PANEL..][..inputs * PANEL];
+            let rows = panel.chunks_exact_mut(PANEL).zip(weight.chunks_exact(outputs));
+            for (to, from) in rows.chain([(&mut packed.bias[half / 2 * PANEL..][..PANEL], bias)]) {
+                to[first..][..columns.len()].copy_from_slice(&from[columns.clone()]);
+            }
         }
         packed
+    }
+
+    /// Those of `columns` alone.
+    pub(crate) fn columns(&self, columns: Range<usize>) -> Packed {
+        let of = |k: usize| columns.clone().map(move |c| self.panel(c / PANEL)[k][c % PANEL]);
+        let weight: Vec<f32> = (0..self.inputs).flat_map(of).collect();
+        Packed::new(&weight, &self.bias[columns])
     }
 
     /// Multiplies in fixed point from here on, where that is faster; `channels` inputs stand at each place.
@@ -213,10 +225,8 @@ fn tiles<S: Simd, const ROWS: usize, const V: usize>(
                     }
                 }
             }
-            for (r, sums) in sums.into_iter().enumerate() {
-                if first + r < positions {
-                    store.store(simd, first + r, panel, sums);
-                }
+            for (r, &sums) in sums[..ROWS.min(positions - first)].iter().enumerate() {
+                store.store(simd, first + r, panel, sums);
             }
         }
     }
@@ -226,6 +236,14 @@ fn tiles<S: Simd, const ROWS: usize, const V: usize>(
 #[inline(always)]
 pub(super) fn vectors<S: Simd, const V: usize>(data: &[f32]) -> &[[S::f32s; V]] {
     S::as_simd_f32s(data).0.as_chunks().0
+}
+
+/// Writes the vectors of a panel one by one: copied together they would go through memory.
+#[inline(always)]
+fn write<S: Simd, const V: usize>(sums: [S::f32s; V], out: &mut [f32]) {
+    for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
+        *out = sum;
+    }
 }
 
 /// Writes whole panels: position p's columns to `out[p * stride..]`.
@@ -240,7 +258,7 @@ impl Store for Plain<'_> {
         let column = panel * PANEL;
         let out = &mut self.out[position * self.stride + column..];
         if self.stride - column >= PANEL {
-            S::as_mut_simd_f32s(&mut out[..PANEL]).0.copy_from_slice(&sums);
+            write::<S, V>(sums, &mut out[..PANEL]);
         } else {
             let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
             out[..self.stride - column].copy_from_slice(&values[..self.stride - column]);
@@ -262,7 +280,7 @@ impl Store for Shuffled<'_> {
     fn store<S: Simd, const V: usize>(&mut self, _: S, position: usize, panel: usize, sums: [S::f32s; V]) {
         let (dy, x) = (panel * PANEL / self.run, panel * PANEL % self.run);
         let at = (dy * self.positions + self.first + position) * self.run + x;
-        S::as_mut_simd_f32s(&mut self.out[at..at + PANEL]).0.copy_from_slice(&sums);
+        write::<S, V>(sums, &mut self.out[at..at + PANEL]);
     }
 }
 

@@ -36,7 +36,30 @@ pub(super) trait Work {
     fn run<S: Simd>(self, simd: S, multiply: impl Multiply<S>);
 }
 
+/// Work in sums of products of pairs.
+pub(super) trait PairWork {
+    fn run(self, dot: impl PairDot);
+}
+
 impl Isa {
+    /// Runs `work` with this machine's products of pairs.
+    pub(super) fn dot(self, work: impl PairWork) {
+        match self {
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            Isa::Best(Arch::V3(simd)) => x86::dot(simd, work),
+            #[cfg(target_arch = "wasm32")]
+            Isa::Best(Arch::Simd128(simd)) => Simd::vectorize(
+                simd,
+                #[inline(always)]
+                || work.run(simd),
+            ),
+            _ => self.vectorize(
+                #[inline(always)]
+                || work.run(Portable),
+            ),
+        }
+    }
+
     /// Runs `work`: in fixed point where that is `fixed`, else in floats. NEON multiplies floats as fast.
     pub(super) fn multiply(self, work: impl Work, fixed: bool) {
         match self {

@@ -1,7 +1,7 @@
 //! Products of pairs on x86: AVX2, and VNNI where it is.
 #![expect(unsafe_code, reason = "pulp has no VNNI")]
 
-use super::{FloatDot, PANEL, PairDot, Work};
+use super::{FloatDot, PANEL, PairDot, PairWork, Work};
 use crate::kernels::fixed::FixedPoint;
 use pulp::x86::V3;
 #[cfg(target_arch = "x86")]
@@ -26,6 +26,24 @@ pub(super) fn multiply(simd: V3, work: impl Work) {
 #[target_feature(enable = "avx512vl,avx512vnni")]
 fn multiply_vnni(dot: Vnni, work: impl Work) {
     work.run(dot.0, FixedPoint::new(dot));
+}
+
+/// Runs `work` on integers.
+pub(super) fn dot(simd: V3, work: impl PairWork) {
+    match Vnni::new(simd) {
+        // SAFETY: a Vnni exists only where these features do.
+        Some(dot) => unsafe { dot_vnni(dot, work) },
+        None => simd.vectorize(
+            #[inline(always)]
+            || work.run(simd),
+        ),
+    }
+}
+
+#[target_feature(enable = "avx,avx2,bmi1,bmi2,fma,fxsr,lzcnt,popcnt,sse,sse2,sse3,sse4.1,sse4.2,ssse3")]
+#[target_feature(enable = "avx512vl,avx512vnni")]
+fn dot_vnni(dot: Vnni, work: impl PairWork) {
+    work.run(dot);
 }
 
 /// AVX-512's products of pairs that add to their sums at once, in vectors of 256 bits.
