@@ -101,18 +101,20 @@ fn encodes_agree_in_size_with_the_golden_streams() {
     }
 }
 
-/// Invariant 2: whatever the number of threads.
+/// Invariant 2: whatever the number of threads, which also decides how many rows of a wide picture go together.
 #[test]
 fn threads_equal_single() {
     let encoder = Encoder::from_bytes(&tiny(), Backend::Cpu).unwrap();
-    let image = picture(150, 700);
-    let with_threads = |n: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-        pool.install(|| {
-            let bytes = encoder.encode(&image, Quality(50_000)).unwrap();
-            let back = decode(&bytes, encoder.model(), &Limits::default()).unwrap();
-            (bytes, back)
-        })
-    };
-    assert_eq!(with_threads(1), with_threads(3));
+    for (width, height) in [(150, 700), (4200, 100)] {
+        let image = picture(width, height);
+        let with_threads = |n: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            pool.install(|| {
+                let bytes = encoder.encode(&image, Quality(50_000)).unwrap();
+                let back = decode(&bytes, encoder.model(), &Limits::default()).unwrap();
+                (bytes, back)
+            })
+        };
+        assert!(with_threads(1) == with_threads(3), "{width}×{height}");
+    }
 }

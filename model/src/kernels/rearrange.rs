@@ -84,11 +84,18 @@ pub(crate) fn lapped_unshuffle(x: &[f32], dims: Dims, k: usize, out: &mut [f32])
     assert!(k.is_multiple_of(2) && h % k == 0 && w % k == 0 && x.len() == dims.len());
     assert_eq!(out.len(), (h / k + 1) * columns * k * k * c);
     out.par_chunks_mut(columns * k * k * c).enumerate().for_each(|(patch, out)| {
-        for (at, out) in out.chunks_exact_mut(c).enumerate() {
-            let (column, dy, dx) = (at / (k * k), at / k % k, at % k);
+        for (line, out) in out.chunks_exact_mut(k * c).enumerate() {
+            let (column, dy) = (line / k, line % k);
             let y = (patch * k + dy).saturating_sub(k / 2).min(h - 1);
-            let x_at = (column * k + dx).saturating_sub(k / 2).min(w - 1);
-            out.copy_from_slice(&x[(y * w + x_at) * c..][..c]);
+            let row = &x[y * w * c..][..w * c];
+            if column > 0 && column + 1 < columns {
+                out.copy_from_slice(&row[(column * k - k / 2) * c..][..k * c]);
+                continue;
+            }
+            for (dx, out) in out.chunks_exact_mut(c).enumerate() {
+                let x_at = (column * k + dx).saturating_sub(k / 2).min(w - 1);
+                out.copy_from_slice(&row[x_at * c..][..c]);
+            }
         }
     });
 }
