@@ -5,13 +5,13 @@ use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
 use crate::network::{Layer, Network, STEPS, group_at};
 use crate::quality;
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// A map (H, W, C).
 #[derive(Clone, Debug)]
-pub(crate) struct Map {
+pub(crate) struct Map<D = Vec<f32>> {
     pub(crate) dims: Dims,
-    pub(crate) data: Vec<f32>,
+    pub(crate) data: D,
 }
 
 impl Map {
@@ -28,7 +28,9 @@ impl Map {
             data: self.data[rows.start * stride..rows.end * stride].to_vec(),
         }
     }
+}
 
+impl<D: Deref<Target = [f32]>> Map<D> {
     /// The inputs of a line: `length` values from row `row` on, for every `stride` of them.
     fn segment(&self, row: usize, stride: usize, length: usize) -> Segment<'_> {
         Segment { data: &self.data[row * self.dims.w * self.dims.c..], stride, length }
@@ -197,11 +199,11 @@ impl Networks {
     }
 
     /// Runs `operation`, together with the `next` where both are one pass over memory; how many were run.
-    pub(crate) fn step(
+    pub(crate) fn step<D: Deref<Target = [f32]> + Sync>(
         &self,
         operation: &Operation,
         next: Option<&Operation>,
-        inputs: &[&Map],
+        inputs: &[&Map<D>],
         position: f32,
         scratch: &mut Scratch,
     ) -> (Map, usize) {
@@ -258,7 +260,13 @@ impl Networks {
         (out, 1)
     }
 
-    fn linear(&self, weights: &Packed, inputs: &[&Map], shuffle: usize, scratch: &mut Scratch) -> Map {
+    fn linear<D: Deref<Target = [f32]> + Sync>(
+        &self,
+        weights: &Packed,
+        inputs: &[&Map<D>],
+        shuffle: usize,
+        scratch: &mut Scratch,
+    ) -> Map {
         let Dims { h, w, .. } = inputs[0].dims;
         let mut out = scratch.map(h * shuffle, w * shuffle, weights.outputs() / (shuffle * shuffle));
         let line = |row: usize| inputs.iter().map(|x| x.segment(row, x.dims.c, x.dims.c)).collect();
@@ -267,9 +275,9 @@ impl Networks {
     }
 
     /// The rows `rows` of the result. Each row of taps is one run of values of a map whose border is replicated.
-    pub(crate) fn convolution(
+    pub(crate) fn convolution<D: Deref<Target = [f32]> + Sync>(
         &self,
-        x: &Map,
+        x: &Map<D>,
         (side, grow): (usize, bool),
         rows: Range<usize>,
         weights: &Packed,
@@ -279,9 +287,11 @@ impl Networks {
         let Dims { w, c, .. } = x.dims;
         let across = if grow { w + 3 - side } else { w + 1 - side };
         let mut out = scratch.map(rows.len(), across, weights.outputs());
-        let taps = padded.as_ref().unwrap_or(x);
-        let line =
-            |row: usize| (0..side).map(|dy| taps.segment(rows.start + row + dy, c, side * c)).collect();
+        let taps = |row: usize| match &padded {
+            Some(padded) => padded.segment(row, c, side * c),
+            None => x.segment(row, c, side * c),
+        };
+        let line = |row: usize| (0..side).map(|dy| taps(rows.start + row + dy)).collect();
         kernels::lines(self.isa, weights, across, 1, line, &mut out.data);
         padded.into_iter().for_each(|map| scratch.give(map));
         out
@@ -309,7 +319,7 @@ fn operation(layer: &Layer, p: &[Vec<f32>]) -> Operation {
 }
 
 /// A map with one more cell on every side, equal to its nearest.
-fn padded(x: &Map, scratch: &mut Scratch) -> Map {
+fn padded(x: &Map<impl Deref<Target = [f32]>>, scratch: &mut Scratch) -> Map {
     let Dims { h, w, c } = x.dims;
     let mut out = scratch.map(h + 2, w + 2, c);
     for (row, out) in out.data.chunks_exact_mut((w + 2) * c).enumerate() {

@@ -1,10 +1,10 @@
 //! g_s, rows of ŷ in, rows of pixels out: strips follow each other as if they were one picture, and no row of any
 //! map is computed twice. FORMAT.md, section 7.
 
-use crate::kernels;
+use crate::kernels::{self, Dims};
 use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Operation, Scratch};
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 /// Rows of ŷ that become pixels together at most.
 const BAND: usize = 8;
@@ -54,35 +54,36 @@ impl<'a> Synthesis<'a> {
         let band = (CELLS / y_hat.dims.w).max(rayon::current_num_threads()).clamp(2, BAND);
         let mut bands = y_hat.data.chunks(band * row).peekable();
         while let Some(rows) = bands.next() {
-            let mut band = scratch.map(rows.len() / row, y_hat.dims.w, y_hat.dims.c);
-            band.data.copy_from_slice(rows);
+            let band = Map { dims: Dims { h: rows.len() / row, ..y_hat.dims }, data: rows };
             self.band(&band, last && bands.peek().is_none(), scratch);
-            scratch.give(band);
         }
         &self.rgb[..self.filled]
     }
 
     /// The same for a part of a strip: appends to `rgb`.
-    fn band(&mut self, y_hat: &Map, last: bool, scratch: &mut Scratch) {
+    fn band(&mut self, y_hat: &Map<&[f32]>, last: bool, scratch: &mut Scratch) {
         let (mut x, mut at) = (None::<Map>, 0);
         // Whether x already begins with the rows that the next operation has kept.
         let mut led = false;
         while let Some(operation) = self.operations.get(at) {
             if operation.is_local() {
-                let input = x.as_ref().unwrap_or(y_hat);
-                let next = self.operations.get(at + 1);
-                let (out, used) = self.networks.step(operation, next, &[input], self.position, scratch);
+                let (networks, next) = (self.networks, self.operations.get(at + 1));
+                let (out, used) = match &x {
+                    Some(x) => networks.step(operation, next, &[x], self.position, scratch),
+                    None => networks.step(operation, next, &[y_hat], self.position, scratch),
+                };
                 x.replace(out).into_iter().for_each(|x| scratch.give(x));
                 at += used;
                 continue;
             }
             let input = match x.take() {
                 Some(x) if led => x,
-                other => {
-                    let led = self.lead(at, other.as_ref().unwrap_or(y_hat), scratch);
-                    other.into_iter().for_each(|x| scratch.give(x));
+                Some(x) => {
+                    let led = self.lead(at, &x, scratch);
+                    scratch.give(x);
                     led
                 }
+                None => self.lead(at, y_hat, scratch),
             };
             led = false;
             if let (
@@ -103,9 +104,9 @@ impl<'a> Synthesis<'a> {
                     at_pixel,
                     self.room(rows),
                 );
-                self.keep(at, &input, input.dims.h.saturating_sub(1));
-                self.kept[at].above = input.dims.h > 0;
-                scratch.give(input);
+                let height = input.dims.h;
+                self.keep(at, input, height.saturating_sub(1), scratch);
+                self.kept[at].above = height > 0;
                 return;
             }
             let rows = self.ready(at, &input, last);
@@ -127,9 +128,8 @@ impl<'a> Synthesis<'a> {
                 }
                 _ => unreachable!("every other operation is local"),
             };
-            self.keep(at, &input, rows.end.saturating_sub(1));
+            self.keep(at, input, rows.end.saturating_sub(1), scratch);
             self.kept[at].above = rows.end > 0;
-            scratch.give(input);
             x = Some(out);
             at += 1;
         }
@@ -145,7 +145,7 @@ impl<'a> Synthesis<'a> {
     }
 
     /// The rows of operation `at`'s input that it has kept, and those of `x` below them.
-    fn lead(&self, at: usize, x: &Map, scratch: &mut Scratch) -> Map {
+    fn lead(&self, at: usize, x: &Map<impl Deref<Target = [f32]>>, scratch: &mut Scratch) -> Map {
         let kept = &self.kept[at].rows;
         let mut out = scratch.map(x.dims.h + kept.len() / (x.dims.w * x.dims.c), x.dims.w, x.dims.c);
         let (start, rest) = out.data.split_at_mut(kept.len());
@@ -160,11 +160,13 @@ impl<'a> Synthesis<'a> {
         usize::from(self.kept[at].above).min(end)..end
     }
 
-    /// Keeps the rows of `input` from `first` on for operation `at`.
-    fn keep(&mut self, at: usize, input: &Map, first: usize) {
-        let rows = &mut self.kept[at].rows;
-        rows.clear();
-        rows.extend_from_slice(&input.data[first * input.dims.w * input.dims.c..]);
+    /// Keeps the rows of `input` from `first` on for operation `at`. Copied, so that the map's memory, which is near the
+    /// processor, is the next one's.
+    fn keep(&mut self, at: usize, input: Map, first: usize, scratch: &mut Scratch) {
+        let kept = &mut self.kept[at];
+        kept.rows.clear();
+        kept.rows.extend_from_slice(&input.data[first * input.dims.w * input.dims.c..]);
+        scratch.give(input);
     }
 
     /// Room for `rows` rows of pixels, or as many as the picture still has.

@@ -1,6 +1,6 @@
 //! The last layers of g_s in one: lapped patches of a picture, from the convolution to bytes.
 
-use super::packed::{Packed, Segment, line};
+use super::packed::{Packed, Segment, TILE, line};
 use super::{Dims, simd::Isa};
 use crate::pixels::from_network;
 use rayon::prelude::*;
@@ -31,36 +31,47 @@ pub(crate) fn lapped_pixels(
     let (start, rest) = rgb.split_at_mut(head.min(rgb.len()));
     let top = (first + half) / k;
     let pieces = start.par_chunks_mut(head).chain(rest.par_chunks_mut(k * line_bytes));
-    let buffers = || (vec![0.0; 2 * (w + 2) * c], vec![0.0; (w + 1) * k * k * 3]);
+    let buffers = || ([Vec::new(), Vec::new()], vec![0.0; TILE * k * k * 3]);
     pieces.enumerate().for_each_init(buffers, |(padded, patches), (piece, rgb)| {
-        let (above, below) = padded.split_at_mut((w + 2) * c);
         let corner = top + piece;
-        for (row, out) in [(corner.saturating_sub(1), &mut *above), (corner.min(h - 1), &mut *below)] {
-            pad_row(&x[row * w * c..][..w * c], c, out);
-        }
-        let inputs = [&*above, &*below].map(|data| Segment { data, stride: c, length: 2 * c });
-        line(isa, weights, w + 1, 1, &inputs, patches);
+        let rows = [corner.saturating_sub(1), corner.min(h - 1)].map(|row| &x[row * w * c..][..w * c]);
         let first_row = if piece == 0 { (first + half) % k } else { 0 };
-        for (dy, rgb) in (first_row..).zip(rgb.chunks_exact_mut(line_bytes)) {
-            isa.vectorize(
-                #[inline(always)]
-                || pixel_row(patches, k, dy, rgb),
-            );
+        for column in (0..w + 1).step_by(TILE) {
+            let count = TILE.min(w + 1 - column);
+            let patches = &mut patches[..count * k * k * 3];
+            // At the ends of a row its first and last cells stand once more.
+            let inside = column > 0 && column + count <= w;
+            for (row, out) in rows.iter().zip(&mut *padded).filter(|_| !inside) {
+                out.clear();
+                for cell in column..=column + count {
+                    out.extend_from_slice(&row[cell.saturating_sub(1).min(w - 1) * c..][..c]);
+                }
+            }
+            let inputs = [0, 1].map(|i| {
+                let data = if inside { &rows[i][(column - 1) * c..] } else { &padded[i][..] };
+                Segment { data, stride: c, length: 2 * c }
+            });
+            line(isa, weights, count, 1, &inputs, patches);
+            for (dy, rgb) in (first_row..).zip(rgb.chunks_exact_mut(line_bytes)) {
+                isa.vectorize(
+                    #[inline(always)]
+                    || pixel_row(patches, k, (column, dy), rgb),
+                );
+            }
         }
     });
 }
 
-/// Row `dy` of a line of patches, whose first begins half a patch before the row.
+/// Row `dy` of patches, the first of which is the row's `column`th; the row begins in the middle of its patch 0.
 #[inline(always)]
-fn pixel_row(patches: &[f32], k: usize, dy: usize, rgb: &mut [u8]) {
+fn pixel_row(patches: &[f32], k: usize, (column, dy): (usize, usize), rgb: &mut [u8]) {
     let run = k * 3;
-    let (start, rest) = rgb.split_at_mut((run / 2).min(rgb.len()));
-    let row = |patch: usize| &patches[(patch * k + dy) * run..][..run];
-    let write = |out: &mut [u8], values: &[f32]| {
-        out.iter_mut().zip(values).for_each(|(out, &v)| *out = from_network(v));
-    };
-    write(start, &row(0)[run / 2..]);
-    for (patch, out) in rest.chunks_mut(run).enumerate() {
-        write(out, row(patch + 1));
+    for (patch, values) in (column..).zip(patches.chunks_exact(k * run)) {
+        let values = &values[dy * run..][..run];
+        let (start, values) = match (patch * run).checked_sub(run / 2) {
+            Some(start) => (start.min(rgb.len()), values),
+            None => (0, &values[run / 2..]),
+        };
+        rgb[start..].iter_mut().zip(values).for_each(|(out, &v)| *out = from_network(v));
     }
 }
