@@ -39,7 +39,7 @@ fn settings(data: &Path, out: &Path) -> Settings {
         out: out.into(),
         inputs: Input::ALL.to_vec(),
         profile: "lite".into(),
-        epochs: 25,
+        epochs: 45,
         batch: 3,
         learning_rate: 3e-3,
         seed: 1,
