@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
 enum Profile {
     /// The quickest to decode
     Lite,
-    /// Smaller codes, twice as long to decode
+    /// Higher PSNR and qualities, twice as long to decode
     Base,
 }
 
