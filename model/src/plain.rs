@@ -151,8 +151,7 @@ impl Networks {
         }
     }
 
-    /// Multiplies in fixed point in the network called `name` from here on, where that is faster: for pixels,
-    /// which are rounded to whole numbers anyway.
+    /// Multiplies in fixed point in the network called `name` from here on, where that is faster.
     pub(crate) fn fix(&mut self, name: &str) {
         for operation in self.networks.get_mut(name).into_iter().flatten() {
             match operation {

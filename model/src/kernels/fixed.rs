@@ -67,9 +67,7 @@ impl Fixed {
         }
         Some(Fixed { weights, steps, norms })
     }
-}
 
-impl Fixed {
     /// Whether the channels are those of each segment, or of all of them together.
     fn fits(&self, inputs: &[Segment<'_>]) -> bool {
         let channels = self.norms.len();
