@@ -108,13 +108,22 @@ pub fn decode_container(
     sink.start(width as u32, height as u32)?;
     // One for the latents, one for the synthesis: they run side by side.
     let [mut lent, mut other] = [Scratch::default(), Scratch::default()];
-    let mut current = latents(0, &mut other)?;
+    // The first strips have nothing to run beside but each other.
+    let (first, mut second) = match rayon::current_num_threads() {
+        1 => (latents(0, &mut other), None),
+        _ => {
+            let (first, second) = rayon::join(|| latents(0, &mut other), || latents(1, &mut lent));
+            (first, Some(second))
+        }
+    };
+    let mut current = first?;
     for strip in 0..strips {
         // The latents of the next strip are decoded while this one becomes pixels.
         let y_hat = current.take().expect("latents were decoded for every strip");
+        let known = second.take();
         let (rgb, next) = rayon::join(
             || synthesis.strip(&y_hat, strip + 1 == strips, &mut lent),
-            || latents(strip + 1, &mut other),
+            || known.unwrap_or_else(|| latents(strip + 1, &mut other)),
         );
         sink.rows(rgb)?;
         other.give(y_hat);

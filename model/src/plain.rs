@@ -1,7 +1,7 @@
 //! The float networks in plain Rust: the interpreter of the layer lists behind the decoder, and behind the
 //! encoder on a CPU.
 
-use crate::kernels::{self, Block, Dims, Isa, Packed, Segment};
+use crate::kernels::{self, Block, Dims, Isa, Packed, Patches, Segment};
 use crate::network::{Layer, Network, STEPS, group_at};
 use crate::quality;
 use std::collections::HashMap;
@@ -93,6 +93,8 @@ pub(crate) enum Operation {
     Shuffle(usize),
     LappedUnshuffle(usize),
     LappedShuffle(usize),
+    /// A growing 2×2 convolution and a [`Operation::LappedShuffle`] at the end of g_s: straight to bytes.
+    Patches(Box<Patches>),
 }
 
 impl Operation {
@@ -101,7 +103,7 @@ impl Operation {
         match self {
             Operation::Linear(_) | Operation::Unshuffle(_) | Operation::Shuffle(_) => true,
             Operation::Convolution { .. } | Operation::Block(..) | Operation::Grouped(_) => false,
-            Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) => false,
+            Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) | Operation::Patches(_) => false,
         }
     }
 }
@@ -151,6 +153,19 @@ impl Networks {
         }
     }
 
+    /// Makes bytes of the lapped patches at the end of the network called `name`, where it has them: it can be run by
+    /// [`Synthesis`](crate::synthesis::Synthesis) only from here on.
+    pub(crate) fn paint(&mut self, name: &str) {
+        if let Some(network) = self.networks.get_mut(name)
+            && let [.., Operation::Convolution { side: 2, grow: true, weights }, Operation::LappedShuffle(k)] =
+                &network[..]
+        {
+            let patches = Operation::Patches(Box::new(Patches::new(weights, *k)));
+            network.truncate(network.len() - 2);
+            network.push(patches);
+        }
+    }
+
     /// Multiplies in fixed point in the network called `name` from here on, where that is faster.
     pub(crate) fn fix(&mut self, name: &str) {
         for operation in self.networks.get_mut(name).into_iter().flatten() {
@@ -161,6 +176,7 @@ impl Networks {
                     weights.fix(weights.inputs() / (*side * *side))
                 }
                 Operation::Block(block, _) => block.fix(),
+                Operation::Patches(patches) => patches.fix(),
                 _ => {}
             }
         }
@@ -251,6 +267,7 @@ impl Networks {
                 out = scratch.map(h / k + 1, w / k + 1, k * k * c);
                 kernels::lapped_unshuffle(&x.data, x.dims, *k, &mut out.data);
             }
+            (Operation::Patches(_), _) => unreachable!("the synthesis makes bytes of them"),
             (Operation::LappedShuffle(k), _) => {
                 out = scratch.map((h - 1) * k, (w - 1) * k, c / (k * k));
                 kernels::lapped_shuffle(&x.data, x.dims, *k, &mut out.data);
@@ -323,7 +340,11 @@ fn padded(x: &Map<impl Deref<Target = [f32]>>, scratch: &mut Scratch) -> Map {
     let mut out = scratch.map(h + 2, w + 2, c);
     for (row, out) in out.data.chunks_exact_mut((w + 2) * c).enumerate() {
         let row = &x.data[row.saturating_sub(1).min(h - 1) * w * c..][..w * c];
-        kernels::pad_row(row, c, out);
+        let (left, rest) = out.split_at_mut(c);
+        let (inner, right) = rest.split_at_mut(w * c);
+        left.copy_from_slice(&row[..c]);
+        inner.copy_from_slice(row);
+        right.copy_from_slice(&row[(w - 1) * c..]);
     }
     out
 }

@@ -1,7 +1,7 @@
 //! g_s, rows of ŷ in, rows of pixels out: strips follow each other as if they were one picture, and no row of any
 //! map is computed twice. FORMAT.md, section 7.
 
-use crate::kernels::{self, Dims};
+use crate::kernels::Dims;
 use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Operation, Scratch};
 use std::ops::{Deref, Range};
@@ -22,6 +22,8 @@ pub(crate) struct Synthesis<'a> {
     rest: usize,
     /// For each operation, what it needs again of the rows that it has seen.
     kept: Vec<Kept>,
+    /// Whether the next row of patches is the second of its pair.
+    odd: bool,
     rgb: Vec<u8>,
     /// Bytes of `rgb` that are of this strip.
     filled: usize,
@@ -43,7 +45,9 @@ impl<'a> Synthesis<'a> {
     ) -> Synthesis<'a> {
         let operations = networks.operations("synthesis");
         let kept = operations.iter().map(|_| Kept::default()).collect();
-        Synthesis { networks, operations, position, width, rest: height, kept, rgb: vec![], filled: 0 }
+        // Each block lags behind by a row: so bands of an even number of rows end with a pair.
+        let odd = operations.iter().filter(|o| matches!(o, Operation::Block(..))).count() % 2 == 1;
+        Synthesis { networks, operations, position, width, rest: height, kept, odd, rgb: vec![], filled: 0 }
     }
 
     /// Takes the ŷ of the next strip, the `last` or not, and returns the RGB of the rows that can be told by now: all
@@ -86,25 +90,16 @@ impl<'a> Synthesis<'a> {
                 None => self.lead(at, y_hat, scratch),
             };
             led = false;
-            if let (
-                Operation::Convolution { side: 2, grow: true, weights },
-                Some(Operation::LappedShuffle(k)),
-            ) = (operation, self.operations.get(at + 1))
-            {
+            if let Operation::Patches(patches) = operation {
+                let k = patches.k();
                 // The row that it has kept has been painted to its middle.
                 let first = if self.kept[at].above { k / 2 } else { 0 };
                 let beyond = if last { 0 } else { k / 2 };
                 let rows = (input.dims.h * k).saturating_sub(first + beyond);
-                let (isa, at_pixel) = (self.networks.isa, (first, self.width));
-                kernels::lapped_pixels(
-                    isa,
-                    weights,
-                    *k,
-                    (&input.data, input.dims),
-                    at_pixel,
-                    self.room(rows),
-                );
+                let (isa, at_pixel, odd) = (self.networks.isa, (first, self.width), self.odd);
+                patches.paint(isa, (&input.data, input.dims), at_pixel, odd, self.room(rows));
                 let height = input.dims.h;
+                self.odd ^= (height - usize::from(self.kept[at].above)) % 2 == 1;
                 self.keep(at, input, height.saturating_sub(1), scratch);
                 self.kept[at].above = height > 0;
                 return;

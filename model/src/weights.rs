@@ -175,6 +175,7 @@ impl Model {
         for step in 0..STEPS {
             networks.group(&architecture.mean(step).name, step);
         }
+        networks.paint("synthesis");
         for network in &decoder {
             networks.fix(&network.name);
         }

@@ -26,11 +26,16 @@ impl Block {
         }
     }
 
-    /// Multiplies in fixed point from here on, where that is faster.
+    /// Multiplies in fixed point from here on, where that is faster: each part weighs its results for the next.
     pub(crate) fn fix(&mut self) {
-        let channels = self.project.outputs();
-        self.expand.fix(channels);
-        self.project.fix(channels);
+        let Block { depthwise, expand, project } = self;
+        let channels = project.outputs();
+        project.fix_behind(channels, |norms| expand.weigh_gated(norms));
+        expand.fix_behind(channels, |norms| {
+            for row in depthwise.iter_mut().flat_map(|values| values.chunks_exact_mut(channels)) {
+                row.iter_mut().zip(norms).for_each(|(value, norm)| *value *= norm);
+            }
+        });
     }
 
     /// `x + scale ∘ project(gate(expand(depthwise(x))))` for the rows `rows` of a map x; `scale` is one value a
@@ -48,45 +53,51 @@ impl Block {
             x.len() == dims.len() && out.len() == rows.len() * w * c && rows.end <= h && scale.len() == c
         );
         let first = rows.start;
-        out.par_chunks_mut(w * c).enumerate().for_each_init(
+        // Tile after tile from the top down: what a tile needs again of the rows above it is still near.
+        let mut tiles = Vec::with_capacity(rows.len() * w.div_ceil(TILE));
+        for (row, out) in (first..).zip(out.chunks_exact_mut(w * c)) {
+            tiles.extend(out.chunks_mut(TILE * c).enumerate().map(|(tile, out)| (tile * TILE, row, out)));
+        }
+        tiles.sort_unstable_by_key(|&(column, row, _)| (column, row));
+        tiles.par_chunks_mut(TASK).for_each_init(
             || [vec![0.0; TILE * c], vec![0.0; TILE * c]],
-            |buffers, (index, out)| {
-                let row = first + index;
-                let rows =
-                    [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
-                let row = Row { block: self, rows, w, scale, buffers, out };
-                isa.multiply(row, self.project.fixed().is_some());
+            |buffers, tiles| {
+                let work = Tiles { block: self, x, dims, scale, buffers, tiles };
+                isa.multiply(work, self.project.fixed().is_some());
             },
         );
     }
 }
 
-/// One row of the map.
-struct Row<'a> {
+/// Tiles that one task computes.
+const TASK: usize = 2;
+
+/// Tiles of a map: first column, row, and where the result is to be written.
+struct Tiles<'a, 'b> {
     block: &'a Block,
-    rows: [&'a [f32]; 3],
-    w: usize,
+    x: &'a [f32],
+    dims: Dims,
     scale: &'a [f32],
     buffers: &'a mut [Vec<f32>; 2],
-    out: &'a mut [f32],
+    tiles: &'a mut [(usize, usize, &'b mut [f32])],
 }
 
-impl Work for Row<'_> {
+impl Work for Tiles<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, mut multiply: impl Multiply<S>) {
-        let Row { block, rows, w, scale, buffers: [filtered, gated], out } = self;
-        let c = scale.len();
+        let Tiles { block, x, dims: Dims { h, w, c }, scale, buffers: [filtered, gated], tiles } = self;
         let [weight, bias] = &block.depthwise;
-        for first in (0..w).step_by(TILE) {
-            let count = TILE.min(w - first);
+        for (first, row, out) in tiles {
+            let (first, row, count) = (*first, *row, out.len() / c);
+            let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)];
+            let rows = [&x[rows[0] * w * c..][..w * c], &x[rows[1] * w * c..][..w * c], &x[rows[2] * w * c..][..w * c]];
             let filtered = &mut filtered[..count * c];
             let gated = &mut gated[..count * c];
             depthwise_row(simd, rows, w, first, weight, bias, filtered);
             let input = [Segment { data: filtered, stride: c, length: c }];
             multiply.product(simd, &input, count, &block.expand, &mut Gate { out: gated, channels: c });
             let input = [Segment { data: gated, stride: c, length: c }];
-            let tile = first * c..(first + count) * c;
-            let mut sum = Residual { x: &rows[1][tile.clone()], scale, out: &mut out[tile] };
+            let mut sum = Residual { x: &rows[1][first * c..][..count * c], scale, out };
             multiply.product(simd, &input, count, &block.project, &mut sum);
         }
     }

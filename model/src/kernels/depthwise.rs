@@ -1,5 +1,6 @@
 //! Depthwise 3×3 convolution.
 
+use super::simd::{prefetch, vector, vector_mut};
 use pulp::Simd;
 #[cfg(feature = "nn")]
 use {
@@ -60,7 +61,7 @@ pub(super) fn depthwise_row<S: Simd>(
         // What comes next: a stride of a whole column hides it from the processor's own foresight.
         for row in rows {
             let next = &row[((first + COLUMNS + 1) * c).min(row.len())..];
-            super::simd::prefetch(&next[..(COLUMNS * c).min(next.len())]);
+            prefetch(&next[..(COLUMNS * c).min(next.len())]);
         }
         for channel in (0..whole).step_by(S::F32_LANES) {
             let w0 = vector::<S>(weight, channel);
@@ -87,8 +88,7 @@ pub(super) fn depthwise_row<S: Simd>(
                 let x = simd.mul_add_e_f32s(left[2], w6, x);
                 let y = simd.mul_add_e_f32s(here[2], w7, y);
                 let z = simd.mul_add_e_f32s(right[2], w8, z);
-                S::as_mut_simd_f32s(&mut out[channel..][..S::F32_LANES]).0[0] =
-                    simd.add_f32s(x, simd.add_f32s(y, z));
+                *vector_mut::<S>(out, channel) = simd.add_f32s(x, simd.add_f32s(y, z));
                 (left, here) = (here, right);
             }
         }
@@ -112,10 +112,4 @@ fn around(column: usize, w: usize, c: usize, channel: usize) -> [usize; 3] {
 #[inline(always)]
 fn column<S: Simd>(rows: [&[f32]; 3], at: usize) -> [S::f32s; 3] {
     [vector::<S>(rows[0], at), vector::<S>(rows[1], at), vector::<S>(rows[2], at)]
-}
-
-/// The vector from value `at` on.
-#[inline(always)]
-fn vector<S: Simd>(values: &[f32], at: usize) -> S::f32s {
-    S::as_simd_f32s(&values[at..][..S::F32_LANES]).0[0]
 }

@@ -4,14 +4,13 @@
 //! what they add to the outputs, so that rounding costs them alike. What is lost stays below a hundredth of what
 //! rounding to 8-bit pixels loses.
 
+use super::cells::{self, TOP, rounded};
 use super::packed::{Multiply, PANEL, Packed, Segment, Store, vectors};
 use super::pairs::FloatDot;
 use pulp::Simd;
 
-/// Largest magnitude of an input: a balance between the precision of inputs and that of weights.
-const TOP: f32 = 8191.0;
 /// Positions whose sums are kept in registers together, where there are most registers; elsewhere a part of them.
-const ROWS: usize = 6;
+pub(super) const ROWS: usize = 6;
 
 /// Weights in fixed point, laid out as [`Packed`] does, inputs in pairs.
 #[derive(Clone, Debug)]
@@ -19,23 +18,21 @@ pub(super) struct Fixed {
     weights: Vec<[[i16; 2]; PANEL]>,
     /// What one step of a column's weights is worth, panel after panel.
     steps: Vec<f32>,
-    /// Weight of each channel among the inputs, which are so many times as large in fixed point.
+    /// Weight of each channel among the inputs, which are so many times as large in fixed point; none where they
+    /// come weighed.
     norms: Vec<f32>,
 }
 
 impl Fixed {
-    /// For inputs of `channels` values at each place; `None` where they are odd in number.
-    pub(super) fn new(packed: &Packed, channels: usize) -> Option<Fixed> {
+    /// For inputs of `channels` values at each place, which come `weighed` by [`norms`] or not; `None` where they
+    /// are odd in number.
+    pub(super) fn new(packed: &Packed, channels: usize, weighed: bool) -> Option<Fixed> {
         let inputs = packed.inputs();
         if !channels.is_multiple_of(2) || !inputs.is_multiple_of(channels) {
             return None;
         }
-        let mut norms = vec![0.0f32; channels];
-        for (row, weights) in packed.rows() {
-            norms[row % channels] += weights.iter().map(|w| w * w).sum::<f32>();
-        }
-        norms.iter_mut().for_each(|n| *n = n.sqrt());
-        let inverse: Vec<f32> = norms.iter().map(|&n| if n > 0.0 { n.recip() } else { 0.0 }).collect();
+        let norms = if weighed { vec![] } else { norms(packed, channels) };
+        let inverse = if weighed { vec![1.0; channels] } else { inverse(&norms) };
         let mut weights = Vec::with_capacity(packed.panels().len() * inputs / 2);
         let mut steps = Vec::with_capacity(packed.panels().len() * PANEL);
         for panel in packed.panels() {
@@ -70,6 +67,9 @@ impl Fixed {
 
     /// Whether the channels are those of each segment, or of all of them together.
     fn fits(&self, inputs: &[Segment<'_>]) -> bool {
+        if self.norms.is_empty() {
+            return inputs.iter().all(|s| s.stride.is_multiple_of(2) && s.length.is_multiple_of(2));
+        }
         let channels = self.norms.len();
         inputs.iter().all(|s| s.stride.is_multiple_of(channels)) || self.joins(inputs)
     }
@@ -82,14 +82,30 @@ impl Fixed {
             && inputs.iter().map(|s| s.length).sum::<usize>() == self.norms.len()
     }
 
-    /// The norms of each segment's channels.
-    fn norms(&self, inputs: &[Segment<'_>]) -> impl Iterator<Item = &[f32]> {
+    /// The norms of each segment's channels; none where they come weighed.
+    fn norms(&self, inputs: &[Segment<'_>]) -> impl Iterator<Item = &[f32]> + Clone {
         let joins = self.joins(inputs);
         let mut rest = &self.norms[..];
         inputs
             .iter()
             .map(move |s| if joins { rest.split_off(..s.length).expect("they add up") } else { rest })
     }
+}
+
+/// What each of `channels` channels among the inputs adds to the outputs: the norm of its weights, as the nearest power
+/// of two, so that nothing is lost where values are so many times as large, and weights so many times smaller.
+pub(super) fn norms(packed: &Packed, channels: usize) -> Vec<f32> {
+    let mut squares = vec![0.0f32; channels];
+    for (row, weights) in packed.rows() {
+        squares[row % channels] += weights.iter().map(|w| w * w).sum::<f32>();
+    }
+    let power = |square: f32| if square > 0.0 { square.sqrt().log2().round().exp2() } else { 0.0 };
+    squares.into_iter().map(power).collect()
+}
+
+/// One over each norm, and nothing for a channel that adds nothing.
+pub(super) fn inverse(norms: &[f32]) -> Vec<f32> {
+    norms.iter().map(|&n| if n > 0.0 { n.recip() } else { 0.0 }).collect()
 }
 
 /// Products in fixed point of what has weights so; others in floats.
@@ -116,7 +132,8 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
     ) {
         match packed.fixed() {
             Some(fixed) if fixed.fits(inputs) => {
-                let step = cells(simd, inputs, positions, fixed, &mut self.memory);
+                let parts = inputs.iter().zip(fixed.norms(inputs));
+                let step = cells::fill((simd, self.dot), parts, positions, &mut self.memory);
                 let (with, cells, weights) = ((simd, self.dot), (&self.memory[..], step), (packed, fixed));
                 // As many sums as there are registers, less those of the weights and of one pair.
                 match V {
@@ -127,93 +144,6 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
             _ => super::packed::product(simd, inputs, positions, packed, store),
         }
     }
-}
-
-/// Values from the first input of a segment to the last.
-fn extent(segment: &Segment<'_>, positions: usize) -> usize {
-    (positions - 1) * segment.stride + segment.length
-}
-
-/// Of the same segment in cells, whose positions are whole groups of [`ROWS`].
-fn padded(segment: &Segment<'_>, positions: usize) -> usize {
-    extent(segment, positions.next_multiple_of(ROWS))
-}
-
-/// Rounds the inputs of `positions` positions to integers of at most [`TOP`], one segment after the other; returns
-/// what one step is worth.
-#[inline(always)]
-fn cells<S: Simd>(
-    simd: S,
-    inputs: &[Segment<'_>],
-    positions: usize,
-    fixed: &Fixed,
-    cells: &mut Vec<i16>,
-) -> f32 {
-    cells.resize(inputs.iter().map(|s| padded(s, positions)).sum(), 0);
-    let mut top = 0.0f32;
-    for (s, norms) in inputs.iter().zip(fixed.norms(inputs)) {
-        let in_segment = simd.vectorize(
-            #[inline(always)]
-            || largest(simd, &s.data[..extent(s, positions)], norms),
-        );
-        top = top.max(in_segment) + 0.0 * in_segment;
-    }
-    // No number, or one too small for its inverse: nothing that adds to a picture.
-    let scale = if top > 1e-30 && top.is_finite() { TOP / top } else { 0.0 };
-    let mut rest = &mut cells[..];
-    for (s, norms) in inputs.iter().zip(fixed.norms(inputs)) {
-        let (out, others) = std::mem::take(&mut rest).split_at_mut(padded(s, positions));
-        // What lies beyond the last position counts for nothing: its sums are not stored.
-        simd.vectorize(
-            #[inline(always)]
-            || round(&s.data[..extent(s, positions)], norms, scale, out),
-        );
-        rest = others;
-    }
-    if scale > 0.0 { scale.recip() } else { 0.0 }
-}
-
-/// The largest magnitude of `x ∘ norms`, no number where one of them is none.
-#[inline(always)]
-fn largest<S: Simd>(simd: S, x: &[f32], norms: &[f32]) -> f32 {
-    // One for each lane of a vector, until the end. The larger of two may be that which is a number.
-    let mut tops = simd.splat_f32s(0.0);
-    let mut numbers = simd.equal_f32s(tops, tops);
-    let mut rest = 0.0f32;
-    let channels = norms.len();
-    let (norms, norms_left) = S::as_simd_f32s(norms);
-    for x in x.chunks(channels) {
-        let (x, x_left) = S::as_simd_f32s(x);
-        for (&x, &norm) in x.iter().zip(norms) {
-            let x = simd.mul_f32s(x, norm);
-            tops = simd.max_f32s(tops, simd.abs_f32s(x));
-            numbers = simd.and_m32s(numbers, simd.equal_f32s(x, x));
-        }
-        for (x, norm) in x_left.iter().zip(norms_left) {
-            let x = (x * norm).abs();
-            rest = if x.is_nan() { x } else { rest.max(x) + 0.0 * rest };
-        }
-    }
-    let none = simd.select_f32s(numbers, simd.splat_f32s(0.0), simd.splat_f32s(f32::NAN));
-    simd.reduce_max_f32s(tops).max(rest) + 0.0 * rest + simd.reduce_sum_f32s(none)
-}
-
-/// Rounds `x ∘ norms · scale`, whose magnitudes are at most [`TOP`].
-#[inline(always)]
-fn round(x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
-    for (x, out) in x.chunks(norms.len()).zip(out.chunks_mut(norms.len())) {
-        for ((x, norm), out) in x.iter().zip(norms).zip(out) {
-            *out = rounded(x * norm * scale);
-        }
-    }
-}
-
-/// The nearest integer, where that fits 16 bits.
-#[inline(always)]
-fn rounded(x: f32) -> i16 {
-    // A float of this magnitude has the integer in its lowest bits.
-    const INTEGERS: f32 = 12_582_912.0;
-    (x + INTEGERS).to_bits() as i16
 }
 
 /// As [`product`](super::packed::product), of a tile whose `cells` count so many of `step`.
@@ -239,7 +169,7 @@ fn product<S: Simd, D: FloatDot<S, V>, const V: usize, const ROWS: usize>(
             let mut sums = [dot.start(&[0; PANEL]); ROWS];
             let (mut cells, mut weights) = (cells, weights);
             for part in inputs {
-                let (here, cells_left) = cells.split_at(padded(part, positions));
+                let (here, cells_left) = cells.split_at(cells::room(part, positions));
                 let (rows_of_weights, weights_left) = weights.split_at(part.length / 2);
                 (cells, weights) = (cells_left, weights_left);
                 let here: &[[i16; 2]] = here.as_chunks().0;

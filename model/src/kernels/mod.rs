@@ -4,6 +4,11 @@
 //! depend on how many threads there are (invariant 2).
 
 mod block;
+#[cfg_attr(
+    not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32")),
+    expect(dead_code, reason = "other processors multiply floats as fast")
+)]
+mod cells;
 mod depthwise;
 mod elementwise;
 #[cfg_attr(
@@ -39,7 +44,7 @@ pub(crate) use matmul::linear;
 #[cfg(feature = "nn")]
 pub(crate) use matmul::{Matrix, matmul};
 pub(crate) use packed::{Packed, Segment, lines, shuffles};
-pub(crate) use patches::{lapped_pixels, pad_row};
+pub(crate) use patches::Patches;
 #[cfg(feature = "nn")]
 pub(crate) use rearrange::{corners, unfold2};
 pub(crate) use rearrange::{lapped_shuffle, lapped_unshuffle, shuffle, unfold3, unshuffle};

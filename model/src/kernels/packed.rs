@@ -80,9 +80,51 @@ impl Packed {
         Packed::new(&weight, &self.bias[columns])
     }
 
+    /// Of the inputs as `parts` parts of equal length: the sum of the weights of the parts `wanted`, with the bias or
+    /// with none.
+    pub(super) fn sum_of_parts(&self, parts: usize, wanted: &[usize], with_bias: bool) -> Packed {
+        let inputs = self.inputs / parts;
+        let mut weights = vec![0.0; self.weights.len() / parts];
+        for (panel, out) in weights.chunks_exact_mut(inputs * PANEL).enumerate() {
+            for part in wanted {
+                let rows = &self.panel(panel)[part * inputs..][..inputs];
+                out.iter_mut().zip(rows.as_flattened()).for_each(|(sum, w)| *sum += w);
+            }
+        }
+        let bias = if with_bias { self.bias.clone() } else { vec![0.0; self.bias.len()] };
+        Packed { weights, bias, inputs, outputs: self.outputs, fixed: None }
+    }
+
     /// Multiplies in fixed point from here on, where that is faster; `channels` inputs stand at each place.
     pub(crate) fn fix(&mut self, channels: usize) {
-        self.fixed = if HAS_PAIRS { Fixed::new(self, channels) } else { None };
+        self.fixed = if HAS_PAIRS { Fixed::new(self, channels, false) } else { None };
+    }
+
+    /// [`Packed::fix`] for what `producer` makes, which has weighed it from here on.
+    pub(super) fn fix_behind(&mut self, channels: usize, producer: impl FnOnce(&[f32])) {
+        if HAS_PAIRS {
+            let norms = super::fixed::norms(self, channels);
+            let inverse = super::fixed::inverse(&norms);
+            let inputs = self.inputs;
+            for panel in self.weights.chunks_exact_mut(inputs * PANEL) {
+                for (row, inverse) in panel.chunks_exact_mut(PANEL).zip(inverse.iter().cycle()) {
+                    row.iter_mut().for_each(|w| *w *= inverse);
+                }
+            }
+            producer(&norms);
+            self.fixed = Fixed::new(self, channels, true);
+        }
+    }
+
+    /// Makes the first half of what is [`gated`](Packed::gated) `norms` times as large.
+    pub(super) fn weigh_gated(&mut self, norms: &[f32]) {
+        let size = self.inputs * PANEL;
+        let panels = self.weights.chunks_exact_mut(size).zip(self.bias.chunks_exact_mut(PANEL));
+        for ((weights, bias), norms) in panels.zip(norms.chunks(HALF)) {
+            for row in weights.chunks_exact_mut(PANEL).chain([bias]) {
+                row.iter_mut().zip(norms).for_each(|(w, norm)| *w *= norm);
+            }
+        }
     }
 
     /// The weights in fixed point, where they are to be used so.

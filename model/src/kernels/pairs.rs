@@ -1,6 +1,7 @@
 //! Sums of products of pairs of 16-bit integers in 32 bits: twice the products of f32 in one instruction, where
 //! there is such a one.
 
+use super::cells::rounded;
 use super::packed::{Floats, Multiply};
 use super::simd::Isa;
 #[cfg(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32"))]
@@ -24,6 +25,16 @@ pub(super) trait PairDot: Copy {
     /// `sums[i] + pair · weights[i]`.
     fn add(self, sums: Self::Sums, pair: [i16; 2], weights: &[[i16; 2]; PANEL]) -> Self::Sums;
     fn finish(self, sums: Self::Sums) -> [i32; PANEL];
+
+    /// The nearest integers of `x ∘ norms · scale`, which fit 16 bits; of `x · scale` where there are no norms.
+    #[inline(always)]
+    fn round(self, x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
+        if norms.is_empty() {
+            x.iter().zip(out).for_each(|(x, out)| *out = rounded(x * scale));
+        } else {
+            x.iter().zip(norms).zip(out).for_each(|((x, norm), out)| *out = rounded(x * norm * scale));
+        }
+    }
 }
 
 /// One whose sums become floats in `V` vectors of `S`.

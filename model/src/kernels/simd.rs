@@ -1,6 +1,6 @@
 //! Which instructions the decoder's inner loops run on.
 
-use pulp::{Arch, Scalar, WithSimd};
+use pulp::{Arch, Scalar, Simd, WithSimd};
 
 /// An instruction set, chosen at run time.
 #[derive(Clone, Copy, Debug)]
@@ -47,4 +47,16 @@ pub(super) fn prefetch(data: &[f32]) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = data;
+}
+
+/// The vector from value `at` on.
+#[inline(always)]
+pub(super) fn vector<S: Simd>(values: &[f32], at: usize) -> S::f32s {
+    S::as_simd_f32s(&values[at..][..S::F32_LANES]).0[0]
+}
+
+/// The same, to be written.
+#[inline(always)]
+pub(super) fn vector_mut<S: Simd>(values: &mut [f32], at: usize) -> &mut S::f32s {
+    &mut S::as_mut_simd_f32s(&mut values[at..][..S::F32_LANES]).0[0]
 }

@@ -1,7 +1,7 @@
 //! Products of pairs on x86: AVX2, and VNNI where it is.
 #![expect(unsafe_code, reason = "pulp has no VNNI")]
 
-use super::{FloatDot, PANEL, PairDot, PairWork, Work};
+use super::{FloatDot, PANEL, PairDot, PairWork, Portable, Work};
 use crate::kernels::fixed::FixedPoint;
 use pulp::x86::V3;
 #[cfg(target_arch = "x86")]
@@ -78,6 +78,11 @@ impl PairDot for Vnni {
     fn finish(self, sums: Self::Sums) -> [i32; PANEL] {
         pulp::cast(sums)
     }
+
+    #[inline(always)]
+    fn round(self, x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
+        self.0.round(x, norms, scale, out);
+    }
 }
 
 impl FloatDot<V3, 2> for Vnni {
@@ -109,6 +114,28 @@ impl PairDot for V3 {
     fn finish(self, sums: Self::Sums) -> [i32; PANEL] {
         pulp::cast(sums)
     }
+
+    #[inline(always)]
+    fn round(self, x: &[f32], norms: &[f32], scale: f32, out: &mut [i16]) {
+        let (by, avx) = (self.avx._mm256_set1_ps(scale), self.avx);
+        let (groups, x_left) = x.as_chunks::<16>();
+        let (norms, norms_left) = norms.as_chunks::<16>();
+        let (whole, out_left) = out.as_chunks_mut::<16>();
+        for (i, (x, out)) in groups.iter().zip(whole).enumerate() {
+            let [a, b]: [pulp::f32x8; 2] = pulp::cast(*x);
+            let mut a = avx._mm256_mul_ps(pulp::cast(a), by);
+            let mut b = avx._mm256_mul_ps(pulp::cast(b), by);
+            if let Some(norms) = norms.get(i) {
+                let [norms_a, norms_b]: [pulp::f32x8; 2] = pulp::cast(*norms);
+                a = avx._mm256_mul_ps(a, pulp::cast(norms_a));
+                b = avx._mm256_mul_ps(b, pulp::cast(norms_b));
+            }
+            let packed = self.avx2._mm256_packs_epi32(avx._mm256_cvtps_epi32(a), avx._mm256_cvtps_epi32(b));
+            // Packed within halves of vectors: the inner quarters change places.
+            *out = pulp::cast(self.avx2._mm256_permute4x64_epi64::<0b11_01_10_00>(packed));
+        }
+        Portable.round(x_left, norms_left, scale, out_left);
+    }
 }
 
 impl FloatDot<V3, 2> for V3 {
@@ -124,7 +151,6 @@ impl FloatDot<V3, 2> for V3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::pairs::Portable;
 
     fn sums(dot: impl PairDot, weights: &[[i16; 2]; PANEL]) -> [i32; PANEL] {
         let pairs = [[8191, -8191], [-1, 0], [77, 8191], [0, i16::MAX]];
