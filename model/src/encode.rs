@@ -2,8 +2,9 @@
 
 use crate::analysis::{Analysis, Transforms};
 use crate::entropy::{self, Table};
+use crate::kernels::Isa;
 use crate::latents::{Grid, walk};
-use crate::plain::{Map, Networks, Scratch};
+use crate::plain::{Ending, Map, Networks, Scratch};
 use crate::refine::{Refinement, Refiner};
 use crate::weights::{self, DECODER_TENSOR, LayerCost};
 use crate::{Image, Model, Quality, WeightsError};
@@ -108,8 +109,8 @@ impl Encoder {
         let values = |name: &str, shape: &[usize]| weights::floats_of(&file, name, shape);
         let transforms = match backend {
             Backend::Cpu => {
-                let mut plain = Networks::new(&networks, values)?;
-                networks.iter().for_each(|network| plain.fix(&network.name));
+                let mut plain = Networks::new(Isa::best(), true);
+                networks.iter().try_for_each(|network| plain.add(network, Ending::Plain, values))?;
                 Transforms::Plain(plain)
             }
             Backend::Cuda => {
@@ -377,12 +378,12 @@ mod tests {
     fn strips_stacked_in_candle_are_those_alone() {
         let fixed = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
         let mut floats = Encoder::from_bytes(crate::TINY, Backend::Cpu).unwrap();
-        if let Transforms::Plain(networks) = &mut floats.transforms {
-            networks.scalar();
-        }
         let file = SafeTensors::deserialize(crate::TINY).unwrap();
         let networks = floats.model.architecture.encoder_networks();
         let values = |name: &str, shape: &[usize]| weights::floats_of(&file, name, shape);
+        let mut plain = Networks::new(Isa::Scalar, false);
+        networks.iter().for_each(|network| plain.add(network, Ending::Plain, values).unwrap());
+        floats.transforms = Transforms::Plain(plain);
         let transforms = Transforms::candle(networks, Device::Cpu, values).unwrap();
         let model = Model::from_bytes(crate::TINY).unwrap();
         let encoder = Encoder { model, transforms, refiner: OnceLock::new() };

@@ -52,7 +52,8 @@ pub(crate) fn walk<E>(
     let position = crate::quality::position(quality);
     // Networks see whole cells of z; what lies beyond the coded grid has residual 0.
     let (rows, columns) = (4 * grid.z_h, 4 * grid.z_w);
-    let levels = model.scale.levels(z, grid.z_h, grid.z_w, quality);
+    let mut levels = std::mem::take(&mut scratch.bytes);
+    model.scale.levels_into(z, grid.z_h, grid.z_w, quality, &mut levels);
     let features = features(model, quality, grid, z, scratch);
 
     let mut y_hat = scratch.map(rows, columns, channels);
@@ -82,24 +83,16 @@ pub(crate) fn walk<E>(
         scratch.give(mean);
     }
 
-    let correction = model.networks.run("correction", &[&y_hat, &features], position, scratch);
     let inverse: Vec<f32> = model.log_gain(quality).iter().map(|g| (-g).exp()).collect();
-    // In the place of what is corrected, row after row without the cells beyond the coded grid.
+    model.networks.run_onto("correction", &mut y_hat, &[&features], &inverse, position, scratch);
+    // Without the cells beyond the coded grid.
     let (row, row_out) = (columns * channels, grid.w * channels);
-    for r in 0..grid.h {
-        let y_hat = &mut y_hat.data[r * row..][..row_out];
-        let cells = y_hat.chunks_exact_mut(channels).zip(correction.data[r * row..].chunks_exact(channels));
-        for (y_hat, correction) in cells {
-            for i in 0..channels {
-                y_hat[i] = (y_hat[i] + correction[i]) * inverse[i];
-            }
-        }
-    }
     if row_out < row {
         (1..grid.h).for_each(|r| y_hat.data.copy_within(r * row..r * row + row_out, r * row_out));
     }
     y_hat.data.truncate(grid.h * row_out);
     y_hat.dims = Dims { h: grid.h, w: grid.w, c: channels };
-    [features, correction].into_iter().for_each(|map| scratch.give(map));
+    scratch.give(features);
+    scratch.bytes = levels;
     Ok(y_hat)
 }

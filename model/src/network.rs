@@ -108,6 +108,15 @@ impl Network {
         })
     }
 
+    /// Channels that the last linear layer gives, 0 where there is none.
+    pub(crate) fn output(&self) -> usize {
+        let output = |layer: &Layer| match layer {
+            Layer::Linear { output, .. } => Some(*output),
+            _ => None,
+        };
+        self.layers.iter().rev().find_map(output).unwrap_or(0)
+    }
+
     /// Multiply–accumulates for each picture pixel, in thousands.
     pub(crate) fn kmac_per_pixel(&self) -> f64 {
         let mut stride = self.stride as f64;

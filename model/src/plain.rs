@@ -4,6 +4,7 @@
 use crate::kernels::{self, Block, Dims, Isa, Packed, Patches, Segment};
 use crate::network::{Layer, Network, STEPS, group_at};
 use crate::quality;
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::{Deref, Range};
 
@@ -51,6 +52,8 @@ const SPARE_MAPS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Scratch {
     free: Vec<Vec<f32>>,
+    /// Of the scale levels.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Scratch {
@@ -81,6 +84,9 @@ pub(crate) enum Operation {
     /// [`Operation::Linear`], of which each phase of the 2×2 pattern (its top left, top right, bottom left, bottom
     /// right) keeps one group of channels: four maps (H/2, W/2, C/4), one after the other.
     Grouped(Box<[Packed; STEPS]>),
+    /// [`Operation::Linear`] of two maps, where even rows of the first have values in the first half of their channels
+    /// only, and odd rows in the second half: the weights of either.
+    Halves(Box<[Packed; 2]>),
     /// 2×2 or 3×3 convolution: side, whether the map grows, weights.
     Convolution {
         side: usize,
@@ -98,94 +104,126 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    /// Multiplies in fixed point from here on, where that is faster.
+    fn fix(&mut self) {
+        match self {
+            Operation::Linear(weights) => weights.fix(weights.inputs()),
+            Operation::Grouped(groups) => groups.iter_mut().for_each(|w| w.fix(w.inputs())),
+            Operation::Halves(halves) => halves.iter_mut().for_each(|w| w.fix(w.inputs())),
+            Operation::Convolution { side, weights, .. } => weights.fix(weights.inputs() / (*side * *side)),
+            Operation::Block(block, _) => block.fix(),
+            Operation::Patches(patches) => patches.fix(),
+            Operation::Unshuffle(_) | Operation::Shuffle(_) => {}
+            Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) => {}
+        }
+    }
+
     /// Whether each row of the result depends on one row of the input, or on whole rows that no other does.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Operation::Linear(_) | Operation::Unshuffle(_) | Operation::Shuffle(_) => true,
-            Operation::Convolution { .. } | Operation::Block(..) | Operation::Grouped(_) => false,
+            Operation::Convolution { .. } | Operation::Block(..) => false,
+            Operation::Grouped(_) | Operation::Halves(_) => false,
             Operation::LappedUnshuffle(_) | Operation::LappedShuffle(_) | Operation::Patches(_) => false,
         }
     }
+}
+
+/// What the last layers of a network become, and its first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// What they are.
+    #[cfg_attr(
+        not(any(test, feature = "nn")),
+        expect(dead_code, reason = "only the encoder's networks end so")
+    )]
+    Plain,
+    /// No more of a last linear layer than this coding step wants, and no more of a first one than the steps before it
+    /// have given it; its maps must have even sides.
+    Group(usize),
+    /// Bytes, where they make lapped patches: for [`Synthesis`](crate::synthesis::Synthesis) only.
+    Bytes,
 }
 
 /// Networks with their weights, by name, and the instructions that they run on.
 pub(crate) struct Networks {
     networks: HashMap<String, Vec<Operation>>,
     pub(crate) isa: Isa,
+    fixed: bool,
 }
 
 impl Networks {
-    /// Lays out the parameters of `networks`, which `values` gives by name and shape.
-    pub(crate) fn new<E>(
-        networks: &[Network],
+    /// None yet. They will multiply in fixed point if `fixed`, and where that is faster with the instructions of `isa`.
+    pub(crate) fn new(isa: Isa, fixed: bool) -> Networks {
+        Networks { networks: HashMap::new(), isa, fixed: fixed && matches!(isa, Isa::Best(_)) }
+    }
+
+    /// Lays out the parameters of one more network, which `values` gives by name and shape.
+    pub(crate) fn add<E>(
+        &mut self,
+        network: &Network,
+        ending: Ending,
         mut values: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
-    ) -> Result<Networks, E> {
-        let mut all = HashMap::new();
-        for network in networks {
-            let mut operations = Vec::new();
-            for (index, layer) in network.layers.iter().enumerate() {
-                let mut p = Vec::new();
-                for (name, shape) in layer.parameters() {
-                    p.push(values(&network.parameter(index, name), &shape)?);
-                }
-                operations.push(operation(layer, &p));
+    ) -> Result<(), E> {
+        let mut operations = Vec::new();
+        let mut layers = network.layers.iter().enumerate().peekable();
+        while let Some((index, layer)) = layers.next() {
+            let mut p = Vec::new();
+            for (name, shape) in layer.parameters() {
+                p.push(values(&network.parameter(index, name), &shape)?);
             }
-            all.insert(network.name.clone(), operations);
-        }
-        Ok(Networks { networks: all, isa: Isa::best() })
-    }
-
-    /// Without SIMD from here on.
-    pub(crate) fn scalar(&mut self) {
-        self.isa = Isa::Scalar;
-    }
-
-    /// Computes no more of the last layer of the network called `name` than coding step `step` wants; its maps
-    /// must have even sides.
-    pub(crate) fn group(&mut self, name: &str, step: usize) {
-        if let Some(operation) = self.networks.get_mut(name).and_then(|network| network.last_mut())
-            && let Operation::Linear(weights) = operation
-        {
-            let size = weights.outputs() / STEPS;
-            let of = |phase: usize| group_at(step, phase / 2, phase % 2) * size;
-            let groups = std::array::from_fn(|phase| weights.columns(of(phase)..of(phase) + size));
-            *operation = Operation::Grouped(Box::new(groups));
-        }
-    }
-
-    /// Makes bytes of the lapped patches at the end of the network called `name`, where it has them: it can be run by
-    /// [`Synthesis`](crate::synthesis::Synthesis) only from here on.
-    pub(crate) fn paint(&mut self, name: &str) {
-        if let Some(network) = self.networks.get_mut(name)
-            && let [.., Operation::Convolution { side: 2, grow: true, weights }, Operation::LappedShuffle(k)] =
-                &network[..]
-        {
-            let patches = Operation::Patches(Box::new(Patches::new(weights, *k)));
-            network.truncate(network.len() - 2);
-            network.push(patches);
-        }
-    }
-
-    /// Multiplies in fixed point in the network called `name` from here on, where that is faster.
-    pub(crate) fn fix(&mut self, name: &str) {
-        for operation in self.networks.get_mut(name).into_iter().flatten() {
-            match operation {
-                Operation::Linear(weights) => weights.fix(weights.inputs()),
-                Operation::Grouped(groups) => groups.iter_mut().for_each(|w| w.fix(w.inputs())),
-                Operation::Convolution { side, weights, .. } => {
-                    weights.fix(weights.inputs() / (*side * *side))
+            let mut operation = match (ending, operation(layer, &p), layers.peek()) {
+                (Ending::Group(step), Operation::Linear(weights), None) => grouped(&weights, step),
+                (Ending::Group(1..=2), Operation::Linear(weights), _) if index == 0 => {
+                    // What the first two steps code: half of the groups in even rows, the others in odd ones.
+                    let channels = network.output();
+                    let half = |odd: usize| weights.some_inputs(|k| k >= channels || k * 2 / channels == odd);
+                    Operation::Halves(Box::new([half(0), half(1)]))
                 }
-                Operation::Block(block, _) => block.fix(),
-                Operation::Patches(patches) => patches.fix(),
-                _ => {}
+                (
+                    Ending::Bytes,
+                    Operation::Convolution { side: 2, grow: true, weights },
+                    Some((_, Layer::LappedShuffle(k))),
+                ) => {
+                    layers.next();
+                    Operation::Patches(Box::new(Patches::new(&weights, *k)))
+                }
+                (_, operation, _) => operation,
+            };
+            if self.fixed {
+                operation.fix();
             }
+            operations.push(operation);
         }
+        self.networks.insert(network.name.clone(), operations);
+        Ok(())
     }
 
     /// Runs the network called `name` on maps of equal size, whose channels are joined, at `position` (0..=1)
     /// on the rate scale.
     pub(crate) fn run(&self, name: &str, inputs: &[&Map], position: f32, scratch: &mut Scratch) -> Map {
         self.chain(&self.networks[name], inputs, position, scratch).unwrap_or_else(|| inputs[0].clone())
+    }
+
+    /// `scale ∘ (x + network(x, others))` in the place of x for the network called `name`, whose last layer is linear;
+    /// `scale` is one value a channel.
+    pub(crate) fn run_onto(
+        &self,
+        name: &str,
+        x: &mut Map,
+        others: &[&Map],
+        scale: &[f32],
+        position: f32,
+        scratch: &mut Scratch,
+    ) {
+        let Some((Operation::Linear(weights), first)) = self.networks[name].split_last() else {
+            unreachable!("the lists of layers say so");
+        };
+        let inputs: Vec<&Map> = [&*x].into_iter().chain(others.iter().copied()).collect();
+        let hidden = self.chain(first, &inputs, position, scratch).unwrap_or_else(|| inputs[0].clone());
+        let line = |row: usize| hidden.segment(row, hidden.dims.c, hidden.dims.c);
+        kernels::add_lines(self.isa, weights, hidden.dims.w, scale, line, &mut x.data);
+        scratch.give(hidden);
     }
 
     /// The layers of the network called `name`, one after the other.
@@ -227,9 +265,9 @@ impl Networks {
         let mut out;
         match (operation, next) {
             (Operation::Linear(weights), Some(Operation::Shuffle(k))) if kernels::shuffles(weights, *k) => {
-                return (self.linear(weights, inputs, *k, scratch), 2);
+                return (self.linear(weights, inputs, *k, &[], scratch), 2);
             }
-            (Operation::Linear(weights), _) => out = self.linear(weights, inputs, 1, scratch),
+            (Operation::Linear(weights), _) => out = self.linear(weights, inputs, 1, &[], scratch),
             (Operation::Unshuffle(k), Some(Operation::Linear(weights))) => {
                 out = scratch.map(h / k, w / k, weights.outputs());
                 let run = k * c;
@@ -245,6 +283,17 @@ impl Networks {
                     let line = |row: usize| inputs.iter().map(|x| x.phase(row, phase)).collect();
                     kernels::lines(self.isa, weights, w / 2, 1, line, out);
                 }
+            }
+            (Operation::Halves(halves), _) => {
+                let outputs = halves[0].outputs();
+                out = scratch.map(h, w, outputs);
+                out.data.par_chunks_mut(w * outputs).enumerate().for_each(|(row, out)| {
+                    let mut known = x.segment(row, c, c / 2);
+                    known.data = &known.data[row % 2 * (c / 2)..];
+                    let others = inputs[1..].iter().map(|x| x.segment(row, x.dims.c, x.dims.c));
+                    let segments: Vec<_> = [known].into_iter().chain(others).collect();
+                    kernels::line(self.isa, &halves[row % 2], w, 1, &segments, out);
+                });
             }
             (Operation::Convolution { side, grow, weights }, _) => {
                 let rows = 0..if *grow { h + 3 - side } else { h + 1 - side };
@@ -276,17 +325,22 @@ impl Networks {
         (out, 1)
     }
 
-    fn linear<D: Deref<Target = [f32]> + Sync>(
+    /// The result of a linear layer, shuffled by `shuffle`, below the rows `lead`.
+    pub(crate) fn linear<D: Deref<Target = [f32]> + Sync>(
         &self,
         weights: &Packed,
         inputs: &[&Map<D>],
         shuffle: usize,
+        lead: &[f32],
         scratch: &mut Scratch,
     ) -> Map {
         let Dims { h, w, .. } = inputs[0].dims;
-        let mut out = scratch.map(h * shuffle, w * shuffle, weights.outputs() / (shuffle * shuffle));
+        let (across, channels) = (w * shuffle, weights.outputs() / (shuffle * shuffle));
+        let mut out = scratch.map(lead.len() / (across * channels) + h * shuffle, across, channels);
+        let (start, own) = out.data.split_at_mut(lead.len());
+        start.copy_from_slice(lead);
         let line = |row: usize| inputs.iter().map(|x| x.segment(row, x.dims.c, x.dims.c)).collect();
-        kernels::lines(self.isa, weights, w, shuffle, line, &mut out.data);
+        kernels::lines(self.isa, weights, w, shuffle, line, own);
         out
     }
 
@@ -312,6 +366,13 @@ impl Networks {
         padded.into_iter().for_each(|map| scratch.give(map));
         out
     }
+}
+
+/// A linear layer of which each phase keeps the group that coding step `step` wants.
+fn grouped(weights: &Packed, step: usize) -> Operation {
+    let size = weights.outputs() / STEPS;
+    let of = |phase: usize| group_at(step, phase / 2, phase % 2) * size;
+    Operation::Grouped(Box::new(std::array::from_fn(|phase| weights.columns(of(phase)..of(phase) + size))))
 }
 
 fn operation(layer: &Layer, p: &[Vec<f32>]) -> Operation {

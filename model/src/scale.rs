@@ -54,7 +54,11 @@ pub(crate) struct ScaleNetwork {
 
 impl ScaleNetwork {
     /// Joins the layer list with its weights (one for each layer that has any); the error says what is wrong.
-    pub(crate) fn new(network: &Network, weights: Vec<IntegerLayer>) -> Result<ScaleNetwork, String> {
+    pub(crate) fn new(
+        network: &Network,
+        weights: Vec<IntegerLayer>,
+        isa: Isa,
+    ) -> Result<ScaleNetwork, String> {
         let mut weights = weights.into_iter();
         let mut layers = Vec::new();
         for (index, layer) in network.layers.iter().enumerate() {
@@ -70,12 +74,7 @@ impl ScaleNetwork {
             };
             layers.push((*layer, integer));
         }
-        Ok(ScaleNetwork { layers, isa: Isa::best() })
-    }
-
-    /// Without SIMD from here on.
-    pub(crate) fn scalar(&mut self) {
-        self.isa = Isa::Scalar;
+        Ok(ScaleNetwork { layers, isa })
     }
 
     /// Index, layer and weights of every layer that has any.
@@ -85,7 +84,16 @@ impl ScaleNetwork {
     }
 
     /// Scale levels (H/16, W/16, y) from z (`h`, `w`, z) and the quality.
+    #[cfg(any(test, feature = "nn"))]
     pub(crate) fn levels(&self, z: &[i16], h: usize, w: usize, quality: Quality) -> Vec<u8> {
+        let mut levels = Vec::new();
+        self.levels_into(z, h, w, quality, &mut levels);
+        levels
+    }
+
+    /// The same in the place of whatever `levels` holds.
+    pub(crate) fn levels_into(&self, z: &[i16], h: usize, w: usize, quality: Quality, levels: &mut Vec<u8>) {
+        levels.clear();
         let channels = z.len() / (h * w);
         let q = (quality.0 >> QUALITY_SHIFT) as i16;
         let mut x: Vec<i16> = Vec::with_capacity(h * w * (channels + 1));
@@ -96,21 +104,29 @@ impl ScaleNetwork {
         let mut dims = Dims { h, w, c: channels + 1 };
         let last = self.layers.len() - 1;
         for (index, (layer, weights)) in self.layers.iter().enumerate() {
-            (x, dims) = match (layer, weights) {
-                (Layer::Shuffle(k), _) => shuffled(&x, dims, *k),
-                (_, Some((weights, packed))) => {
-                    let (output_bits, top) = if index == last {
-                        (0, LEVELS as i32 - 1)
-                    } else {
-                        (ACTIVATION_BITS, ACTIVATION_TOP)
-                    };
-                    let shift = fraction_bits(index == 0) + weights.bits - output_bits;
-                    apply(self.isa, &x, dims, matches!(layer, Layer::Conv3 { .. }), packed, shift, top)
-                }
-                _ => unreachable!("ScaleNetwork::new gives every other layer weights"),
+            let Some((weights, packed)) = weights else {
+                let Layer::Shuffle(k) = layer else {
+                    unreachable!("ScaleNetwork::new gives every other layer weights");
+                };
+                (x, dims) = shuffled(&x, dims, *k);
+                continue;
             };
+            let next = Dims { c: packed.outputs(), ..dims };
+            let conv3 = matches!(layer, Layer::Conv3 { .. });
+            let shift = fraction_bits(index == 0) + weights.bits;
+            if index == last {
+                // Bytes at once: in 16 bits they would be the largest map of all.
+                levels.reserve_exact(next.len());
+                let row = |row: &[i16]| levels.extend(row.iter().map(|&v| v as u8));
+                apply(self.isa, (&x, dims), conv3, packed, shift, LEVELS as i32 - 1, row);
+            } else {
+                let mut out = Vec::with_capacity(next.len());
+                let (shift, row) = (shift - ACTIVATION_BITS, |row: &[i16]| out.extend_from_slice(row));
+                apply(self.isa, (&x, dims), conv3, packed, shift, ACTIVATION_TOP, row);
+                x = out;
+            }
+            dims = next;
         }
-        x.into_iter().map(|v| v as u8).collect()
     }
 }
 
@@ -158,22 +174,22 @@ fn shuffled(x: &[i16], dims: Dims, k: usize) -> (Vec<i16>, Dims) {
     (out, Dims { h: dims.h * k, w: dims.w * k, c: dims.c / (k * k) })
 }
 
-/// One layer: dot products, bias, rounding shift, clamp to 0..=`top`.
+/// One layer: dot products, bias, rounding shift, clamp to 0..=`top`. Gives `done` one row of the map after the other.
 fn apply(
     isa: Isa,
-    x: &[i16],
-    dims: Dims,
+    (x, dims): (&[i16], Dims),
     conv3: bool,
     packed: &PackedIntegers,
     shift: u32,
     top: i32,
-) -> (Vec<i16>, Dims) {
-    let (inputs, outputs) = (packed.inputs(), packed.outputs());
+    mut done: impl FnMut(&[i16]),
+) {
+    let inputs = packed.inputs();
     let taps = if conv3 { 9 * dims.c } else { dims.c };
-    let mut out = vec![0i16; dims.h * dims.w * outputs];
+    let mut out = vec![0i16; dims.w * packed.outputs()];
     let mut unfolded = vec![0i16; dims.w * taps];
     let mut padded = vec![0i16; dims.w * inputs];
-    for (row, out) in out.chunks_exact_mut(dims.w * outputs).enumerate() {
+    for row in 0..dims.h {
         let mut cells = &x[row * dims.w * dims.c..][..dims.w * dims.c];
         if conv3 {
             unfold3(x, dims, row..row + 1, &mut unfolded);
@@ -185,9 +201,9 @@ fn apply(
             }
             cells = &padded;
         }
-        integer_product(isa, cells, packed, shift, top, out);
+        integer_product(isa, cells, packed, shift, top, &mut out);
+        done(&out);
     }
-    (out, Dims { c: outputs, ..dims })
 }
 
 #[cfg(all(test, feature = "train"))]
@@ -203,7 +219,7 @@ mod tests {
         let wanted: usize = std::env::var("BOTTLENECK_SYMBOLS").map_or(1_000_000, |n| n.parse().unwrap());
         let model = crate::Model::lite();
         let mut scalar = model.scale.clone();
-        scalar.scalar();
+        scalar.isa = Isa::Scalar;
         let (h, w, channels) = (4, 5, model.architecture.z);
         let mut rng = StdRng::seed_from_u64(5);
         let mut done = 0;

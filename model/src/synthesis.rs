@@ -1,7 +1,7 @@
 //! g_s, rows of ŷ in, rows of pixels out: strips follow each other as if they were one picture, and no row of any
 //! map is computed twice. FORMAT.md, section 7.
 
-use crate::kernels::Dims;
+use crate::kernels::{self, Dims};
 use crate::pixels::from_network;
 use crate::plain::{Map, Networks, Operation, Scratch};
 use std::ops::{Deref, Range};
@@ -72,6 +72,16 @@ impl<'a> Synthesis<'a> {
         while let Some(operation) = self.operations.get(at) {
             if operation.is_local() {
                 let (networks, next) = (self.networks, self.operations.get(at + 1));
+                if let ([Operation::Linear(weights), Operation::Shuffle(k), third, ..], 0) =
+                    (self.operations, at)
+                    && kernels::shuffles(weights, *k)
+                    && !third.is_local()
+                {
+                    // The result goes behind what the next operation has kept: it need not be moved there.
+                    x = Some(networks.linear(weights, &[y_hat], *k, &self.kept[2].rows, scratch));
+                    (led, at) = (true, 2);
+                    continue;
+                }
                 let (out, used) = match &x {
                     Some(x) => networks.step(operation, next, &[x], self.position, scratch),
                     None => networks.step(operation, next, &[y_hat], self.position, scratch),
@@ -107,7 +117,7 @@ impl<'a> Synthesis<'a> {
             let rows = self.ready(at, &input, last);
             let out = match operation {
                 Operation::Block(block, scale) => {
-                    // The result goes behind what the next block has kept: it need not be moved there.
+                    // As above.
                     led = matches!(self.operations.get(at + 1), Some(next) if !next.is_local());
                     let lead = if led { &self.kept[at + 1].rows[..] } else { &[] };
                     let row = input.dims.w * input.dims.c;

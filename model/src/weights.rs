@@ -3,8 +3,9 @@
 use crate::architecture::Architecture;
 use crate::decode::Symbol;
 use crate::entropy::Table;
+use crate::kernels::Isa;
 use crate::network::{Network, STEPS};
-use crate::plain::Networks;
+use crate::plain::{Ending, Networks};
 use crate::scale::{IntegerLayer, LEVELS, ScaleNetwork, Z_MAX, layer_size};
 use bottleneck_proto::ModelId;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
@@ -31,25 +32,30 @@ pub(crate) const BASE: &[u8] = include_bytes!("../weights/base.decoder.safetenso
 /// An embedded model; nothing of it is made before it is asked for.
 struct BuiltIn {
     bytes: &'static [u8],
-    id: OnceLock<ModelId>,
+    /// Its id, written beside it: to hash the file takes as long as to decode a small picture.
+    id: &'static str,
     model: OnceLock<Model>,
 }
 
 /// Lite and base.
-static BUILT_IN: [BuiltIn; 2] = [BuiltIn::new(LITE), BuiltIn::new(BASE)];
+static BUILT_IN: [BuiltIn; 2] = [
+    BuiltIn::new(LITE, include_str!("../weights/lite.id")),
+    BuiltIn::new(BASE, include_str!("../weights/base.id")),
+];
 
 impl BuiltIn {
-    const fn new(bytes: &'static [u8]) -> BuiltIn {
-        BuiltIn { bytes, id: OnceLock::new(), model: OnceLock::new() }
+    const fn new(bytes: &'static [u8], id: &'static str) -> BuiltIn {
+        BuiltIn { bytes, id, model: OnceLock::new() }
     }
 
     fn id(&self) -> ModelId {
-        *self.id.get_or_init(|| id_of(self.bytes))
+        self.id.trim_end().parse().expect("the ids are read by a test")
     }
 
     fn model(&self) -> &Model {
         self.model.get_or_init(|| {
-            Model::from_decoder(self.bytes.into(), self.id()).expect("the embedded model is read by a test")
+            Model::from_decoder(self.bytes.into(), self.id(), Isa::best())
+                .expect("the embedded model is read by a test")
         })
     }
 }
@@ -161,26 +167,23 @@ impl Model {
     pub fn from_bytes(bytes: &[u8]) -> Result<Model, WeightsError> {
         let file = SafeTensors::deserialize(bytes)?;
         if let Ok(decoder) = file.tensor(DECODER_TENSOR) {
-            return Model::from_decoder(decoder.data().to_vec().into(), id_of(decoder.data()));
+            return Model::from_decoder(decoder.data().to_vec().into(), id_of(decoder.data()), Isa::best());
         }
-        Model::from_decoder(bytes.to_vec().into(), id_of(bytes))
+        Model::from_decoder(bytes.to_vec().into(), id_of(bytes), Isa::best())
     }
 
-    fn from_decoder(bytes: Cow<'static, [u8]>, id: ModelId) -> Result<Model, WeightsError> {
+    fn from_decoder(bytes: Cow<'static, [u8]>, id: ModelId, isa: Isa) -> Result<Model, WeightsError> {
         let file = SafeTensors::deserialize(&bytes)?;
         let Metadata { architecture, experimental } = metadata(&bytes)?;
         architecture.check().map_err(WeightsError::Unsupported)?;
-        let decoder = architecture.decoder_networks();
-        let mut networks = Networks::new(&decoder, |name, shape| floats_of(&file, name, shape))?;
-        for step in 0..STEPS {
-            networks.group(&architecture.mean(step).name, step);
-        }
-        networks.paint("synthesis");
-        for network in &decoder {
-            networks.fix(&network.name);
+        let mut networks = Networks::new(isa, true);
+        for network in architecture.decoder_networks() {
+            let step = (0..STEPS).find(|&step| architecture.mean(step).name == network.name);
+            let ending = step.map_or(Ending::Bytes, Ending::Group);
+            networks.add(&network, ending, |name, shape| floats_of(&file, name, shape))?;
         }
         let log_gain = floats_of(&file, "gain", &[crate::network::QUALITY_KNOTS, architecture.y])?;
-        let scale = scale_network(&file, &architecture)?;
+        let scale = scale_network(&file, &architecture, isa)?;
         let tables = tables(&file, &architecture)?;
         Ok(Model { architecture, networks, log_gain, scale, tables, experimental, id, bytes })
     }
@@ -202,10 +205,8 @@ impl Model {
     }
 
     /// The model without SIMD: much slower, and the oracle of what SIMD computes.
-    pub fn scalar(mut self) -> Model {
-        self.networks.scalar();
-        self.scale.scalar();
-        self
+    pub fn scalar(self) -> Model {
+        Model::from_decoder(self.bytes, self.id, Isa::Scalar).expect("it was read before")
     }
 
     /// Natural logarithm of the quantiser's gain of every channel of y.
@@ -290,7 +291,11 @@ pub(crate) fn floats_of(
     }
 }
 
-fn scale_network(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<ScaleNetwork, WeightsError> {
+fn scale_network(
+    file: &SafeTensors<'_>,
+    architecture: &Architecture,
+    isa: Isa,
+) -> Result<ScaleNetwork, WeightsError> {
     let network = architecture.scale();
     let bits = tensor(file, "scale.bits", Dtype::U8, None)?.data();
     let mut layers = Vec::new();
@@ -305,7 +310,7 @@ fn scale_network(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<
             bits: bits.into(),
         });
     }
-    ScaleNetwork::new(&network, layers).map_err(WeightsError::Unsupported)
+    ScaleNetwork::new(&network, layers, isa).map_err(WeightsError::Unsupported)
 }
 
 fn tables(file: &SafeTensors<'_>, architecture: &Architecture) -> Result<Tables, WeightsError> {
@@ -345,4 +350,17 @@ fn table_list(file: &SafeTensors<'_>, name: &str, escape: bool) -> Result<Vec<Ta
         tables.push(Table::new(first, counts, escape).map_err(WeightsError::Unsupported)?);
     }
     if rest.is_empty() { Ok(tables) } else { Err(wrong(&counts_name, "is longer than the tables' shapes")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_models_have_the_ids_of_their_files() {
+        for built_in in &BUILT_IN {
+            assert_eq!(built_in.id(), id_of(built_in.bytes));
+            assert_eq!(Model::built_in(built_in.id()).unwrap().decoder_bytes(), built_in.bytes);
+        }
+    }
 }

@@ -90,7 +90,11 @@ impl Work for Tiles<'_, '_> {
         for (first, row, out) in tiles {
             let (first, row, count) = (*first, *row, out.len() / c);
             let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)];
-            let rows = [&x[rows[0] * w * c..][..w * c], &x[rows[1] * w * c..][..w * c], &x[rows[2] * w * c..][..w * c]];
+            let rows = [
+                &x[rows[0] * w * c..][..w * c],
+                &x[rows[1] * w * c..][..w * c],
+                &x[rows[2] * w * c..][..w * c],
+            ];
             let filtered = &mut filtered[..count * c];
             let gated = &mut gated[..count * c];
             depthwise_row(simd, rows, w, first, weight, bias, filtered);

@@ -67,16 +67,14 @@ impl Fixed {
 
     /// Whether the channels are those of each segment, or of all of them together.
     fn fits(&self, inputs: &[Segment<'_>]) -> bool {
-        if self.norms.is_empty() {
-            return inputs.iter().all(|s| s.stride.is_multiple_of(2) && s.length.is_multiple_of(2));
-        }
-        let channels = self.norms.len();
-        inputs.iter().all(|s| s.stride.is_multiple_of(channels)) || self.joins(inputs)
+        let channels = if self.norms.is_empty() { 2 } else { self.norms.len() };
+        let whole = |n: usize| n.is_multiple_of(channels);
+        inputs.iter().all(|s| whole(cells::stride(s)) && whole(s.length)) || self.joins(inputs)
     }
 
     /// Whether each segment has channels of its own.
     fn joins(&self, inputs: &[Segment<'_>]) -> bool {
-        let own = |s: &Segment<'_>| s.stride == s.length && s.length.is_multiple_of(2);
+        let own = |s: &Segment<'_>| s.stride >= s.length && s.length.is_multiple_of(2);
         inputs.len() > 1
             && inputs.iter().all(own)
             && inputs.iter().map(|s| s.length).sum::<usize>() == self.norms.len()
@@ -131,7 +129,8 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
         store: &mut impl Store,
     ) {
         match packed.fixed() {
-            Some(fixed) if fixed.fits(inputs) => {
+            Some(fixed) => {
+                assert!(fixed.fits(inputs), "weights in fixed point know their channels");
                 let parts = inputs.iter().zip(fixed.norms(inputs));
                 let step = cells::fill((simd, self.dot), parts, positions, &mut self.memory);
                 let (with, cells, weights) = ((simd, self.dot), (&self.memory[..], step), (packed, fixed));
@@ -141,7 +140,7 @@ impl<S: Simd, D: FloatDot<S, V>, const V: usize> Multiply<S> for FixedPoint<D, V
                     _ => product::<_, _, V, 2>(with, inputs, cells, positions, weights, store),
                 }
             }
-            _ => super::packed::product(simd, inputs, positions, packed, store),
+            None => super::packed::product(simd, inputs, positions, packed, store),
         }
     }
 }
@@ -173,7 +172,7 @@ fn product<S: Simd, D: FloatDot<S, V>, const V: usize, const ROWS: usize>(
                 let (rows_of_weights, weights_left) = weights.split_at(part.length / 2);
                 (cells, weights) = (cells_left, weights_left);
                 let here: &[[i16; 2]] = here.as_chunks().0;
-                let (stride, length) = (part.stride / 2, rows_of_weights.len());
+                let (stride, length) = (cells::stride(part) / 2, rows_of_weights.len());
                 let group = &here[first * stride..][..(ROWS - 1) * stride + length];
                 let mut rows = [group; ROWS];
                 for r in 0..ROWS {

@@ -17,6 +17,7 @@ mod elementwise;
 )]
 mod fixed;
 mod integer;
+mod lines;
 #[cfg(feature = "nn")]
 mod matmul;
 mod packed;
@@ -39,11 +40,12 @@ pub(crate) use depthwise::depthwise3;
 #[cfg(feature = "nn")]
 pub(crate) use elementwise::{gate, scaled_add};
 pub(crate) use integer::{PackedIntegers, integer_product};
+pub(crate) use lines::{add_lines, line, lines, shuffles};
 #[cfg(feature = "nn")]
 pub(crate) use matmul::linear;
 #[cfg(feature = "nn")]
 pub(crate) use matmul::{Matrix, matmul};
-pub(crate) use packed::{Packed, Segment, lines, shuffles};
+pub(crate) use packed::{Packed, Segment};
 pub(crate) use patches::Patches;
 #[cfg(feature = "nn")]
 pub(crate) use rearrange::{corners, unfold2};

@@ -2,10 +2,8 @@
 //! product to what becomes of the sum.
 
 use super::fixed::Fixed;
-use super::pairs::{HAS_PAIRS, Work};
-use super::simd::Isa;
+use super::pairs::HAS_PAIRS;
 use pulp::Simd;
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Columns of a panel.
@@ -17,13 +15,13 @@ pub(super) const TILE: usize = 48;
 /// Weights (K, N) and bias (N), laid out as panels of [`PANEL`] columns: what one pass keeps in registers.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
-    /// Panel after panel, K rows of [`PANEL`] weights each; columns beyond N are 0.
+    /// Panel after panel, K rows of [`PANEL`] weights each; columns beyond N are 0. None where they are in fixed point.
     weights: Vec<f32>,
     /// N values, then zeros up to a whole panel.
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
-    /// The weights once more in fixed point, where they are to be used so.
+    /// The weights in fixed point, where they are to be used so.
     fixed: Option<Fixed>,
 }
 
@@ -80,6 +78,20 @@ impl Packed {
         Packed::new(&weight, &self.bias[columns])
     }
 
+    /// The same for those of the inputs that are `wanted` alone: the weights of the others are left out.
+    pub(crate) fn some_inputs(&self, wanted: impl Fn(usize) -> bool) -> Packed {
+        let rows = || (0..self.inputs).filter(|&k| wanted(k));
+        let weights =
+            self.panels().flat_map(|panel| rows().flat_map(move |k| self.panel(panel)[k])).collect();
+        Packed {
+            weights,
+            bias: self.bias.clone(),
+            inputs: rows().count(),
+            outputs: self.outputs,
+            fixed: None,
+        }
+    }
+
     /// Of the inputs as `parts` parts of equal length: the sum of the weights of the parts `wanted`, with the bias or
     /// with none.
     pub(super) fn sum_of_parts(&self, parts: usize, wanted: &[usize], with_bias: bool) -> Packed {
@@ -97,7 +109,17 @@ impl Packed {
 
     /// Multiplies in fixed point from here on, where that is faster; `channels` inputs stand at each place.
     pub(crate) fn fix(&mut self, channels: usize) {
-        self.fixed = if HAS_PAIRS { Fixed::new(self, channels, false) } else { None };
+        if HAS_PAIRS {
+            self.replace(Fixed::new(self, channels, false));
+        }
+    }
+
+    /// The floats are not needed any more where there are weights in fixed point.
+    fn replace(&mut self, fixed: Option<Fixed>) {
+        if fixed.is_some() {
+            self.weights = Vec::new();
+        }
+        self.fixed = fixed;
     }
 
     /// [`Packed::fix`] for what `producer` makes, which has weighed it from here on.
@@ -112,7 +134,7 @@ impl Packed {
                 }
             }
             producer(&norms);
-            self.fixed = Fixed::new(self, channels, true);
+            self.replace(Fixed::new(self, channels, true));
         }
     }
 
@@ -173,7 +195,7 @@ pub(crate) struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     /// The same from position `first` on.
-    fn from(self, first: usize) -> Segment<'a> {
+    pub(super) fn from(self, first: usize) -> Segment<'a> {
         Segment { data: &self.data[first * self.stride..], ..self }
     }
 }
@@ -278,148 +300,4 @@ fn tiles<S: Simd, const ROWS: usize, const V: usize>(
 #[inline(always)]
 pub(super) fn vectors<S: Simd, const V: usize>(data: &[f32]) -> &[[S::f32s; V]] {
     S::as_simd_f32s(data).0.as_chunks().0
-}
-
-/// Writes the vectors of a panel one by one: copied together they would go through memory.
-#[inline(always)]
-fn write<S: Simd, const V: usize>(sums: [S::f32s; V], out: &mut [f32]) {
-    for (out, sum) in S::as_mut_simd_f32s(out).0.iter_mut().zip(sums) {
-        *out = sum;
-    }
-}
-
-/// Writes whole panels: position p's columns to `out[p * stride..]`.
-struct Plain<'a> {
-    out: &'a mut [f32],
-    stride: usize,
-}
-
-impl Store for Plain<'_> {
-    #[inline(always)]
-    fn store<S: Simd, const V: usize>(&mut self, _: S, position: usize, panel: usize, sums: [S::f32s; V]) {
-        let column = panel * PANEL;
-        let out = &mut self.out[position * self.stride + column..];
-        if self.stride - column >= PANEL {
-            write::<S, V>(sums, &mut out[..PANEL]);
-        } else {
-            let values: &[f32] = pulp::bytemuck::cast_slice(&sums);
-            out[..self.stride - column].copy_from_slice(&values[..self.stride - column]);
-        }
-    }
-}
-
-/// Writes sums as depth to space does: column (dy, x) of position p to `out[dy][p * run + x]`.
-struct Shuffled<'a> {
-    out: &'a mut [f32],
-    /// First position, and positions of a line of the input.
-    first: usize,
-    positions: usize,
-    run: usize,
-}
-
-impl Store for Shuffled<'_> {
-    #[inline(always)]
-    fn store<S: Simd, const V: usize>(&mut self, _: S, position: usize, panel: usize, sums: [S::f32s; V]) {
-        let (dy, x) = (panel * PANEL / self.run, panel * PANEL % self.run);
-        let at = (dy * self.positions + self.first + position) * self.run + x;
-        write::<S, V>(sums, &mut self.out[at..at + PANEL]);
-    }
-}
-
-struct Line<'a> {
-    inputs: &'a [Segment<'a>],
-    positions: usize,
-    packed: &'a Packed,
-    out: &'a mut [f32],
-    shuffle: usize,
-}
-
-impl Work for Line<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S, mut multiply: impl Multiply<S>) {
-        let Line { inputs, positions, packed, out, shuffle } = self;
-        let stride = packed.outputs;
-        for first in (0..positions).step_by(TILE) {
-            let count = TILE.min(positions - first);
-            let tile: Vec<Segment<'_>> = inputs.iter().map(|s| s.from(first)).collect();
-            if shuffle == 1 {
-                let out = &mut out[first * stride..][..count * stride];
-                multiply.product(simd, &tile, count, packed, &mut Plain { out, stride });
-            } else {
-                let run = stride / shuffle;
-                multiply.product(simd, &tile, count, packed, &mut Shuffled { out, first, positions, run });
-            }
-        }
-    }
-}
-
-/// Whether [`lines`] can write the result of `packed` shuffled by `k`.
-pub(crate) fn shuffles(packed: &Packed, k: usize) -> bool {
-    packed.outputs.is_multiple_of(k * k) && (packed.outputs / k).is_multiple_of(PANEL)
-}
-
-/// `bias + inputs · weights` for every position of every line of a map; `inputs` gives the segments of a line.
-/// With `shuffle` k > 1 (see [`shuffles`]) each line becomes k lines of the map shuffled by k.
-pub(crate) fn lines<'a>(
-    isa: Isa,
-    packed: &Packed,
-    positions: usize,
-    shuffle: usize,
-    inputs: impl Fn(usize) -> Vec<Segment<'a>> + Sync,
-    out: &mut [f32],
-) {
-    assert!(shuffle == 1 || shuffles(packed, shuffle));
-    out.par_chunks_mut(positions * packed.outputs).enumerate().for_each(|(index, out)| {
-        line(isa, packed, positions, shuffle, &inputs(index), out);
-    });
-}
-
-/// One line of [`lines`].
-pub(super) fn line(
-    isa: Isa,
-    packed: &Packed,
-    positions: usize,
-    shuffle: usize,
-    inputs: &[Segment<'_>],
-    out: &mut [f32],
-) {
-    assert_eq!(inputs.iter().map(|s| s.length).sum::<usize>(), packed.inputs);
-    isa.multiply(Line { inputs, positions, packed, out, shuffle }, packed.fixed.is_some());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_by_hand() {
-        for isa in [Isa::best(), Isa::Scalar] {
-            // Two positions of two parts, three outputs.
-            let packed = Packed::new(&[1.0, 0.0, 2.0, 0.0, 1.0, 2.0, 5.0, 5.0, 5.0], &[0.5, 0.0, 0.0]);
-            let (a, b) = ([1.0, 2.0, 3.0, 4.0], [10.0, 20.0]);
-            let line = |_| {
-                vec![Segment { data: &a, stride: 2, length: 2 }, Segment { data: &b, stride: 1, length: 1 }]
-            };
-            let mut out = [0.0; 6];
-            lines(isa, &packed, 2, 1, line, &mut out);
-            assert_eq!(out, [51.5, 52.0, 56.0, 103.5, 104.0, 114.0], "{isa:?}");
-        }
-    }
-
-    #[test]
-    fn a_shuffled_line_is_the_line_shuffled() {
-        let (positions, outputs) = (53, 64);
-        let weight: Vec<f32> = (0..3 * outputs).map(|v| (v % 7) as f32).collect();
-        let packed = Packed::new(&weight, &vec![1.0; outputs]);
-        let x: Vec<f32> = (0..positions * 3).map(|v| (v % 5) as f32).collect();
-        let line = |_| vec![Segment { data: &x, stride: 3, length: 3 }];
-        assert!(shuffles(&packed, 2));
-        let mut plain = vec![0.0; positions * outputs];
-        let (mut shuffled, mut expected) = (plain.clone(), plain.clone());
-        lines(Isa::best(), &packed, positions, 1, line, &mut plain);
-        lines(Isa::best(), &packed, positions, 2, line, &mut shuffled);
-        let dims = crate::kernels::Dims { h: 1, w: positions, c: outputs };
-        crate::kernels::shuffle(&plain, dims, 2, &mut expected);
-        assert!(shuffled == expected);
-    }
 }

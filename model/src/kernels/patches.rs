@@ -5,9 +5,10 @@
 //! three cells d in a row, the products are (d₀ − d₁)·g₀, d₁·(g₀ + g₁) and (d₁ − d₂)·g₁; the first corner is the sum of
 //! the first two, the second corner the difference of the last two.
 
-use super::packed::{Packed, Segment, line};
-use super::simd::{Isa, vector, vector_mut};
 use super::Dims;
+use super::lines::line;
+use super::packed::{Packed, Segment};
+use super::simd::{Isa, vector, vector_mut};
 use crate::pixels::from_network;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -158,7 +159,8 @@ impl Run<'_> {
                 out.extend_from_slice(&row[cell.saturating_sub(1).min(w - 1) * c..][..c]);
             }
         }
-        let part = |i: usize| if inside { &rows[i][(column - 1) * c..][..cells * c] } else { &buffers.padded[i] };
+        let part =
+            |i: usize| if inside { &rows[i][(column - 1) * c..][..cells * c] } else { &buffers.padded[i] };
         let rows = [part(0), part(1), part(2)];
         for vertical in wanted {
             buffers.inputs.iter_mut().for_each(|inputs| inputs.resize(pairs * c, 0.0));
@@ -237,7 +239,8 @@ impl WithSimd for Sums<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Sums { products, second, values, patches } = self;
-        let (upper, lower) = if second { (&products[3..6], &products[6..]) } else { (&products[..3], &products[3..6]) };
+        let (upper, lower) =
+            if second { (&products[3..6], &products[6..]) } else { (&products[..3], &products[3..6]) };
         let whole = values - values % S::F32_LANES;
         for (pair, patches) in patches.chunks_exact_mut(2 * values).enumerate() {
             let (first, other) = patches.split_at_mut(values);

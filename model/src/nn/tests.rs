@@ -2,9 +2,9 @@
 
 use super::{knot_weights, ops, run};
 use crate::architecture::Architecture;
-use crate::kernels::Dims;
+use crate::kernels::{Dims, Isa};
 use crate::network::{Layer, Network};
-use crate::plain::{Map, Networks, Scratch};
+use crate::plain::{Ending, Map, Networks, Scratch};
 use crate::synthesis::Synthesis;
 use candle_core::{Device, Result, Tensor, Var};
 
@@ -113,46 +113,42 @@ fn assert_parity(network: &Network, h: usize, w: usize, c: usize) {
         floats.insert(name, data);
     }
     let x = values(h * w * c, 7);
-    let of = |name: &str, _: &[usize]| Ok::<_, std::convert::Infallible>(floats[name].clone());
-    let Ok(mut networks) = Networks::new(std::slice::from_ref(network), of);
+    let networks = |isa: Isa, fixed: bool, ending: Ending| {
+        let mut networks = Networks::new(isa, fixed);
+        let of = |name: &str, _: &[usize]| Ok::<_, std::convert::Infallible>(floats[name].clone());
+        let Ok(()) = networks.add(network, ending, of);
+        networks
+    };
     let map = Map { dims: Dims { h, w, c }, data: x.clone() };
-    let plain = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default());
-    let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
-    let tensor = Tensor::from_vec(x, (1, h, w, c), &Device::Cpu).unwrap();
-    let candle = run(network, &tensors, &tensor, &knots).unwrap();
+    let plain = |isa: Isa, fixed: bool| {
+        networks(isa, fixed, Ending::Plain).run(&network.name, &[&map], 0.3, &mut Scratch::default())
+    };
+    let floats = plain(Isa::best(), false);
     if network.name == "synthesis" {
-        assert_picture(&mut networks, &map, &plain);
-        let Ok(again) = Networks::new(std::slice::from_ref(network), of);
-        networks = again;
+        assert_picture(&networks(Isa::best(), false, Ending::Bytes), &map, &floats, 0.502);
+        assert_picture(&networks(Isa::Scalar, false, Ending::Bytes), &map, &floats, 0.502);
+        // In fixed point they may be a little further off.
+        assert_picture(&networks(Isa::best(), true, Ending::Bytes), &map, &floats, 0.75);
     }
-    let Dims { h, w, c } = plain.dims;
-    let floats_of = plain.data.clone();
-    let plain = Tensor::from_vec(plain.data, (1, h, w, c), &Device::Cpu).unwrap();
-    assert_close(&network.name, &candle, &plain, 1e-5);
-    // In fixed point, whose errors are of the size of the whole map's values.
-    networks.fix(&network.name);
-    let fixed = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
+    let knots = knot_weights(&[0.3], &Device::Cpu).unwrap();
+    let tensor = |map: Map| {
+        let Dims { h, w, c } = map.dims;
+        Tensor::from_vec(map.data, (1, h, w, c), &Device::Cpu).unwrap()
+    };
+    let candle = run(network, &tensors, &tensor(map.clone()), &knots).unwrap();
+    assert_close(&network.name, &candle, &tensor(floats.clone()), 1e-5);
+    assert_close(&network.name, &tensor(plain(Isa::Scalar, false)), &tensor(floats.clone()), 1e-5);
+    // In fixed point errors are of the size of the whole map's values.
+    let fixed = plain(Isa::best(), true).data;
     let power = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
-    let differences: Vec<f32> = fixed.iter().zip(&floats_of).map(|(a, b)| a - b).collect();
-    let lost = (power(&differences) / power(&floats_of)).sqrt();
+    let differences: Vec<f32> = fixed.iter().zip(&floats.data).map(|(a, b)| a - b).collect();
+    let lost = (power(&differences) / power(&floats.data)).sqrt();
     assert!(lost < 2e-3, "{}: {lost}", network.name);
-    // And without SIMD.
-    networks.scalar();
-    let scalar = networks.run(&network.name, &[&map], 0.3, &mut Scratch::default()).data;
-    let scalar = Tensor::from_vec(scalar, (1, h, w, c), &Device::Cpu).unwrap();
-    assert_close(&network.name, &scalar, &plain, 1e-5);
 }
 
 /// Bytes in strips are those of the whole map, but for the rounding of what is computed in another way; and they do not
-/// depend on where it is cut. In fixed point they may be a little further off.
-fn assert_picture(networks: &mut Networks, input: &Map, whole: &Map) {
-    networks.paint("synthesis");
-    assert_painted(networks, input, whole, 0.502);
-    networks.fix("synthesis");
-    assert_painted(networks, input, whole, 0.75);
-}
-
-fn assert_painted(networks: &Networks, input: &Map, whole: &Map, most: f32) {
+/// depend on where it is cut.
+fn assert_picture(networks: &Networks, input: &Map, whole: &Map, most: f32) {
     let stride = whole.dims.w * 3;
     for (width, height) in [(whole.dims.w, whole.dims.h), (3, 2), (whole.dims.w - 5, whole.dims.h - 13)] {
         let cuts = [vec![3], vec![1, 2], vec![2, 1], vec![1, 1, 1]];

@@ -3,6 +3,7 @@
 use super::calibrate::Calibration;
 use crate::architecture::Architecture;
 use crate::entropy::PRECISION;
+use crate::kernels::Isa;
 use crate::network::{Network, QUALITY_KNOTS};
 use crate::nn::{Parameters, parameter};
 use crate::quality::interpolate;
@@ -82,7 +83,7 @@ pub fn export(
     half(values, "gain", &mut decoder)?;
     let scale = architecture.scale();
     let layers = integer_layers(&scale, values)?;
-    ScaleNetwork::new(&scale, layers.clone()).map_err(ExportError::Scale)?;
+    ScaleNetwork::new(&scale, layers.clone(), Isa::best()).map_err(ExportError::Scale)?;
     scale_blobs(&scale, &layers, &mut decoder);
     let residual = (0..LEVELS)
         .map(|level| {

@@ -1,8 +1,8 @@
 //! `bottleneck-train export`: the model files of a run, as it stands.
 
 use anyhow::Context;
-use bottleneck_model::Architecture;
 use bottleneck_model::train::{self, Exported, Parameters, Photos};
+use bottleneck_model::{Architecture, Model};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(crate) struct ExportArgs {
     /// Model file to write: encoder and decoder in one.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Folder to write PROFILE.encoder.safetensors and PROFILE.decoder.safetensors to: what a build embeds.
+    /// Folder to write PROFILE.encoder.safetensors, PROFILE.decoder.safetensors and PROFILE.id to: what a build embeds.
     #[arg(long)]
     split: Option<PathBuf>,
 }
@@ -30,8 +30,15 @@ pub(crate) fn run(args: ExportArgs) -> anyhow::Result<()> {
         write(out, &exported.whole)?;
     }
     if let Some(folder) = &args.split {
-        write(&folder.join(format!("{}.encoder.safetensors", architecture.profile)), &exported.encoder)?;
-        write(&folder.join(format!("{}.decoder.safetensors", architecture.profile)), &exported.decoder)?;
+        let id = Model::from_bytes(&exported.decoder)?.id().to_string() + "\n";
+        let parts = [
+            ("encoder.safetensors", &exported.encoder[..]),
+            ("decoder.safetensors", &exported.decoder),
+            ("id", id.as_bytes()),
+        ];
+        for (name, bytes) in parts {
+            write(&folder.join(format!("{}.{name}", architecture.profile)), bytes)?;
+        }
     }
     Ok(())
 }
