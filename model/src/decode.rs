@@ -234,6 +234,26 @@ mod tests {
         }
     }
 
+    /// With the built-in models, whose last layers have a way of their own to bytes.
+    #[test]
+    fn pixels_without_simd_differ_by_one_step_at_most() {
+        let image = crate::pixels::test_picture(150, 530);
+        for encoder in [Encoder::lite(Backend::Cpu), Encoder::base(Backend::Cpu)] {
+            let encoder = encoder.unwrap();
+            let model = encoder.model();
+            let scalar = Model::from_bytes(model.decoder_bytes()).unwrap().scalar();
+            for q in [0, 50_000] {
+                let bytes = encoder.encode(&image, Quality(q)).unwrap();
+                let container = Container::parse(&bytes, &Limits::default()).unwrap();
+                assert_eq!(symbols(&container, model).unwrap(), symbols(&container, &scalar).unwrap());
+                let [best, plain] =
+                    [model, &scalar].map(|model| decode(&bytes, model, &Limits::default()).unwrap());
+                let worst = best.rgb.iter().zip(&plain.rgb).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(worst <= Some(1), "{worst:?} at {q}");
+            }
+        }
+    }
+
     /// Strips equal the whole: g_s over all of ŷ at once.
     #[test]
     fn strips_equal_the_whole() {

@@ -193,8 +193,8 @@ impl Model {
         BUILT_IN[0].model()
     }
 
-    /// The base model embedded in this build: larger than [`Model::lite`] (2.5 times the multiplications), and ahead by
-    /// PSNR and in the qualities that it reaches.
+    /// The base model embedded in this build: larger than [`Model::lite`] (2.5 times the multiplications), with smaller
+    /// codes, and qualities further up.
     pub fn base() -> &'static Model {
         BUILT_IN[1].model()
     }

@@ -4,10 +4,6 @@
 //! depend on how many threads there are (invariant 2).
 
 mod block;
-#[cfg_attr(
-    not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "wasm32")),
-    expect(dead_code, reason = "other processors multiply floats as fast")
-)]
 mod cells;
 mod depthwise;
 mod elementwise;
