@@ -20,6 +20,8 @@ export class Viewer {
   #x = 0;
   #y = 0;
   #fitted = true;
+  /** Until the first original there is nothing to zoom. */
+  #empty = true;
   /** @type {Map<number, {x: number, y: number}>} Pointers that are down. */
   #pointers = new Map();
   #dragging = '';
@@ -60,6 +62,7 @@ export class Viewer {
    */
   original(picture, width, height) {
     [this.#width, this.#height] = [width, height];
+    this.#empty = false;
     this.#split = 0.5;
     for (const canvas of [this.#before, this.#after]) {
       canvas.width = width;
@@ -148,7 +151,7 @@ export class Viewer {
     const [left, right] = this.#tags;
     left.classList.toggle('faint', line < left.offsetLeft + left.offsetWidth);
     right.classList.toggle('faint', line > right.offsetLeft);
-    this.#onZoom(this.#scale * devicePixelRatio);
+    if (!this.#empty) this.#onZoom(this.#scale * devicePixelRatio);
   }
 
   #movable() {
