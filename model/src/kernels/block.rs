@@ -1,6 +1,6 @@
 //! The gated depthwise block, tile by tile: nothing but its result is written to memory.
 
-use super::depthwise::depthwise_row;
+use super::depthwise::{depthwise_row, rows_around};
 use super::packed::{Multiply, PANEL, Packed, Segment, Store, TILE};
 use super::pairs::Work;
 use super::{Dims, simd::Isa};
@@ -85,16 +85,12 @@ struct Tiles<'a, 'b> {
 impl Work for Tiles<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, mut multiply: impl Multiply<S>) {
-        let Tiles { block, x, dims: Dims { h, w, c }, scale, buffers: [filtered, gated], tiles } = self;
+        let Tiles { block, x, dims, scale, buffers: [filtered, gated], tiles } = self;
+        let (w, c) = (dims.w, dims.c);
         let [weight, bias] = &block.depthwise;
         for (first, row, out) in tiles {
             let (first, row, count) = (*first, *row, out.len() / c);
-            let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)];
-            let rows = [
-                &x[rows[0] * w * c..][..w * c],
-                &x[rows[1] * w * c..][..w * c],
-                &x[rows[2] * w * c..][..w * c],
-            ];
+            let rows = rows_around(x, dims, row);
             let filtered = &mut filtered[..count * c];
             let gated = &mut gated[..count * c];
             depthwise_row(simd, rows, w, first, weight, bias, filtered);

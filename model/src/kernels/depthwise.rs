@@ -1,21 +1,18 @@
 //! Depthwise 3×3 convolution.
 
+use super::Dims;
 use super::simd::{prefetch, vector, vector_mut};
 use pulp::Simd;
 #[cfg(feature = "nn")]
-use {
-    super::{Dims, simd::Isa},
-    pulp::WithSimd,
-    rayon::prelude::*,
-};
+use {super::simd::Isa, pulp::WithSimd, rayon::prelude::*};
 
 /// Depthwise 3×3 with bias on a map of `dims`; the border is replicated. `weight` is (9, C).
 #[cfg(feature = "nn")]
 pub(crate) fn depthwise3(x: &[f32], dims: Dims, weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    let Dims { h, w, c } = dims;
+    let Dims { w, c, .. } = dims;
     assert!(x.len() == dims.len() && out.len() == dims.len() && weight.len() == 9 * c && bias.len() == c);
     out.par_chunks_mut(w * c).enumerate().for_each(|(row, out)| {
-        let rows = [row.saturating_sub(1), row, (row + 1).min(h - 1)].map(|r| &x[r * w * c..][..w * c]);
+        let rows = rows_around(x, dims, row);
         Isa::best().run(Row { rows, w, weight, bias, out });
     });
 }
@@ -38,6 +35,14 @@ impl WithSimd for Row<'_> {
         let Row { rows, w, weight, bias, out } = self;
         depthwise_row(simd, rows, w, 0, weight, bias, out);
     }
+}
+
+/// Row `row` of a map between those above and below it; the border is replicated.
+#[inline(always)]
+pub(super) fn rows_around(x: &[f32], dims: Dims, row: usize) -> [&[f32]; 3] {
+    let Dims { h, w, c } = dims;
+    let [above, below] = [row.saturating_sub(1), (row + 1).min(h - 1)];
+    [&x[above * w * c..][..w * c], &x[row * w * c..][..w * c], &x[below * w * c..][..w * c]]
 }
 
 /// Columns that are filtered together: what they need of three rows stays in the nearest cache, and a channel's
